@@ -4,7 +4,8 @@
 //! a [`FileSystem`]. The RFC 1813 types are `nfsserve`'s, re-exported in [`crate::types`].
 //!
 //! Rules every implementation keeps (design.md part 3, macos-nfs.md part 0):
-//! * a `fileid` names one object of one type for ever and is never reused;
+//! * a `fileid` names one object of one type for ever and is never reused (the handle carries the type of
+//!   [`Found::attr`], so that a call on the wrong type is refused before it gets here);
 //! * `NFS3ERR_STALE` only for an object that is gone for good;
 //! * [`Wcc::before`] and [`Wcc::after`] are taken in one step with the change;
 //! * a call may be cancelled by dropping its future only before it changed anything: the server never
@@ -14,7 +15,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-use crate::types::{createverf3, fattr3, ftype3, nfsstat3, nfstime3, sattr3, wcc_attr, writeverf3};
+use crate::types::{createverf3, fattr3, nfsstat3, nfstime3, sattr3, wcc_attr, writeverf3};
 
 /// The stored, never reused number of a file (RFC 1813 `fileid3`).
 pub type FileId = u64;
@@ -173,9 +174,6 @@ impl<T> Receipt<T> {
 /// `receipt` is `None` when the server has no use for a stored reply.
 pub trait FileSystem: Send + Sync + 'static {
     fn root(&self) -> FileId;
-
-    /// Type of a live or gone object as far as known, to refuse calls on the wrong type early.
-    fn kind(&self, id: FileId) -> impl Future<Output = Result<ftype3, nfsstat3>> + Send;
 
     fn getattr(&self, id: FileId) -> impl Future<Output = Result<fattr3, nfsstat3>> + Send;
 
