@@ -1,1 +1,24 @@
+//! Mounts, unmounts and lists BucketBar's own loopback NFS mounts.
+//!
+//! Everything that decides (options, which mounts are ours, whether a folder will do, who blocks) is a
+//! pure function with tests; what touches the system is thin. Whatever could hang on a dead mount runs
+//! in a child process or on a thread of its own, with a deadline: the caller always gets an answer
+//! (design.md promise 16).
 
+mod blockers;
+mod command;
+mod deadline;
+mod error;
+mod mount;
+mod mount_point;
+mod options;
+mod table;
+mod unmount;
+
+pub use blockers::{Blocker, blockers};
+pub use error::{MountError, Reason, Result};
+pub use mount::mount;
+pub use mount_point::{check_mount_point, normalize};
+pub use options::{Os, Source, mount_options};
+pub use table::{OwnMount, own_mounts};
+pub use unmount::{Force, unmount};
