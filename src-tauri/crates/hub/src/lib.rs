@@ -1,1 +1,39 @@
+//! The Hugging Face Hub as BucketBar needs it: who is signed in, buckets, their names, and their bytes.
+//!
+//! ```text
+//! Hub ── account, buckets as wholes          http: one exchange: token, redirects, deadlines, words
+//!  └ Bucket ── tree (listings)               xet/tokens:  read and write tokens of the storage
+//!            ── batch (changes of names)     xet/plans:   where a file's bytes are, kept
+//!            ── read, upload, upload_ranges  xet/read, xet/upload
+//! ```
+//!
+//! Facts about the wire are in hub-api.md. What holds everywhere:
+//! - the Hub's token goes to the Hub's origin only (`http`);
+//! - every call ends in bounded time ([`Limits`]) with a classed [`HubError`];
+//! - Xet's files stay below `cache_root`; its telemetry is off.
 
+mod account;
+mod address;
+mod batch;
+mod bucket;
+mod bucket_name;
+mod config;
+mod error;
+mod http;
+mod hub;
+mod single_flight;
+mod token;
+mod tree;
+mod xet;
+
+pub use account::{Account, Organization};
+pub use batch::{BatchFailure, BatchOp, BatchOutcome};
+pub use bucket::Bucket;
+pub use bucket_name::BucketName;
+pub use config::{HubConfig, Limits};
+pub use error::{ErrorClass, HubError};
+pub use hub::{BucketInfo, CreatedBucket, Hub};
+pub use token::{StaticToken, TokenFile, TokenSource, discover_endpoint, discover_token, parse_endpoint};
+pub use tree::{FileEntry, Pages, TreeEntry};
+pub use url::Url;
+pub use xet::{ByteStream, DirtyRange, UploadSession, Uploaded};

@@ -1,0 +1,218 @@
+//! Listings. The Hub's `prefix` is a raw beginning of keys: asking for `logs` also yields `logs.json`
+//! and `logs_backup/…`; what is not inside the directory is filtered here (hub-api.md 2.3).
+
+use std::collections::HashSet;
+
+use chrono::DateTime;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+use crate::address;
+use crate::bucket::Bucket;
+use crate::error::HubError;
+use crate::http::{Call, next_page};
+
+/// Entries asked for in one page; the Hub's own maximum is not documented.
+const PAGE: usize = 5000;
+/// Paths asked about in one call, as the official client does.
+const PATHS_A_CALL: usize = 1000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TreeEntry {
+    File(FileEntry),
+    Directory { path: String, uploaded_at_ms: Option<i64> },
+}
+
+impl TreeEntry {
+    pub fn path(&self) -> &str {
+        match self {
+            TreeEntry::File(file) => &file.path,
+            TreeEntry::Directory { path, .. } => path,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// The whole key, from the bucket's root.
+    pub path: String,
+    pub size: u64,
+    pub xet_hash: String,
+    /// What the uploader said, in milliseconds since 1970.
+    pub mtime_ms: Option<i64>,
+    pub uploaded_at_ms: Option<i64>,
+}
+
+/// Pages of entries, in the server's order. Nothing is asked before the first poll; dropping it stops.
+pub type Pages = BoxStream<'static, Result<Vec<TreeEntry>, HubError>>;
+
+impl Bucket {
+    /// One level below `dir` (`""` is the root, `"a/b"` has no slash at the end), page by page. A
+    /// directory that does not exist yields no entry. Each name comes once.
+    pub fn list_dir(&self, dir: &str) -> Pages {
+        let mut seen = HashSet::new();
+        let parent = dir.to_owned();
+        let exact = move |entry: TreeEntry| {
+            let inside = inside(&parent, entry.path())?;
+            let entry = match inside.split_once('/') {
+                None => entry,
+                // A server that lists deeper than asked still tells which directories there are.
+                Some((name, _)) => TreeEntry::Directory { path: join(&parent, name), uploaded_at_ms: None },
+            };
+            seen.insert(entry.path().to_owned()).then_some(entry)
+        };
+        self.pages(dir, "false", exact)
+    }
+
+    /// Every file below `dir`, at any depth.
+    pub fn list_all(&self, dir: &str) -> Pages {
+        let parent = dir.to_owned();
+        let exact = move |entry: TreeEntry| match entry {
+            TreeEntry::File(file) => inside(&parent, &file.path).is_some().then_some(TreeEntry::File(file)),
+            TreeEntry::Directory { .. } => None,
+        };
+        self.pages(dir, "true", exact)
+    }
+
+    /// What the Hub knows of exactly these paths; those it doesn't know are left out.
+    pub async fn paths_info(&self, paths: &[String]) -> Result<Vec<FileEntry>, HubError> {
+        let mut found = Vec::with_capacity(paths.len());
+        for part in paths.chunks(PATHS_A_CALL) {
+            let failure = format!("Looking up files in {} failed", self.name());
+            let call = Call::new(Method::POST, self.url("/paths-info")?, failure)
+                .json(&json!({ "paths": part }))
+                .repeatable();
+            let wire: Vec<WireEntry> = self.state.http.send(call).await?.json()?;
+            found.extend(wire.into_iter().filter_map(|entry| match entry.into_entry() {
+                Some(TreeEntry::File(file)) => Some(file),
+                _ => None,
+            }));
+        }
+        Ok(found)
+    }
+
+    fn pages(
+        &self,
+        dir: &str,
+        recursive: &str,
+        keep: impl FnMut(TreeEntry) -> Option<TreeEntry> + Send + 'static,
+    ) -> Pages {
+        let Some(tail) = tree_path(dir) else { return stream::empty().boxed() };
+        let first = self.url(&format!("{tail}?recursive={recursive}&limit={PAGE}"));
+        let failure = match dir {
+            "" => format!("Listing {} failed", self.name()),
+            _ => format!("Listing “{dir}” in {} failed", self.name()),
+        };
+        let bucket = self.clone();
+        let walk = Walk { bucket, failure, next: Some(first), keep };
+        stream::try_unfold(walk, |mut walk| async move {
+            let Some(url) = walk.next.take() else { return Ok(None) };
+            let page = walk.page(url?).await?;
+            Ok(Some((page, walk)))
+        })
+        .boxed()
+    }
+}
+
+/// A listing under way.
+struct Walk<K> {
+    bucket: Bucket,
+    failure: String,
+    next: Option<Result<Url, HubError>>,
+    keep: K,
+}
+
+impl<K: FnMut(TreeEntry) -> Option<TreeEntry>> Walk<K> {
+    async fn page(&mut self, url: Url) -> Result<Vec<TreeEntry>, HubError> {
+        let asked = url.clone();
+        let answer = self.bucket.state.http.send(Call::get(url, self.failure.clone())).await?;
+        let wire: Vec<WireEntry> = answer.json()?;
+        self.next = match next_page(&answer.headers) {
+            Some(same) if same == asked => {
+                return Err(HubError::broken(format!("{}: the pages go round in a circle", self.failure)));
+            }
+            other => other.map(Ok),
+        };
+        Ok(wire.into_iter().filter_map(WireEntry::into_entry).filter_map(&mut self.keep).collect())
+    }
+}
+
+fn tree_path(dir: &str) -> Option<String> {
+    match dir {
+        "" => Some("/tree".to_owned()),
+        _ => address::path(dir).map(|dir| format!("/tree/{dir}")),
+    }
+}
+
+/// The part of `path` below `dir`; `None` when it is not inside.
+fn inside<'a>(dir: &str, path: &'a str) -> Option<&'a str> {
+    let below = match dir {
+        "" => path,
+        _ => path.strip_prefix(dir)?.strip_prefix('/')?,
+    };
+    (!below.is_empty()).then_some(below)
+}
+
+fn join(dir: &str, name: &str) -> String {
+    if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireEntry {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+    #[serde(default)]
+    size: u64,
+    xet_hash: Option<String>,
+    mtime: Option<String>,
+    uploaded_at: Option<String>,
+}
+
+impl WireEntry {
+    /// `None` for what a later Hub may add and for a file without content identity.
+    fn into_entry(self) -> Option<TreeEntry> {
+        let uploaded_at_ms = self.uploaded_at.as_deref().and_then(milliseconds);
+        match self.kind.as_str() {
+            "directory" => Some(TreeEntry::Directory { path: self.path, uploaded_at_ms }),
+            "file" => Some(TreeEntry::File(FileEntry {
+                path: self.path,
+                size: self.size,
+                xet_hash: self.xet_hash?,
+                mtime_ms: self.mtime.as_deref().and_then(milliseconds),
+                uploaded_at_ms,
+            })),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn milliseconds(iso: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(iso).ok().map(|t| t.timestamp_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_that_only_share_the_beginning_are_outside() {
+        assert_eq!(inside("logs", "logs/a"), Some("a"));
+        for path in ["logs", "logs/", "logs.json", "logs_backup/a", "log"] {
+            assert_eq!(inside("logs", path), None, "{path}");
+        }
+        assert_eq!(inside("", "a/b"), Some("a/b"));
+    }
+
+    #[test]
+    fn times_are_milliseconds() {
+        assert_eq!(milliseconds("1970-01-01T00:00:01.250Z"), Some(1250));
+        assert_eq!(milliseconds("1970-01-01T01:00:00.000+01:00"), Some(0));
+        assert_eq!(milliseconds("yesterday"), None);
+    }
+}
