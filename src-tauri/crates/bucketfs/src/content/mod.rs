@@ -1,0 +1,357 @@
+//! The read side of a bucket: content by hash, from the block cache on disk or from the Hub.
+//!
+//! A read looks at each of its blocks once: under way (wait for that fetch), on disk (read it there), or
+//! missing (fetch it, neighbours in one request, with what the file's pattern says comes next). No lock
+//! is held over a fetch or a disk access, and a reader waits for its own blocks only. Fetches belong to
+//! the bucket, not to the reader: a reader that goes away leaves its fetch to those who also wait, and its
+//! bytes to the cache.
+
+mod block;
+mod fetch;
+mod flight;
+mod pattern;
+mod source;
+mod store;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures_util::future::join;
+use hub::{ErrorClass, HubError};
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::block::{BLOCK, BlockId, ContentKey, LONGEST_FILE, blocks_of, part_in};
+use self::fetch::{Carrier, Errand, MEMORY};
+use self::flight::{Flight, Flights};
+use self::pattern::Pattern;
+pub use self::source::Source;
+use self::store::{Known, Store};
+pub use self::tally::ContentStats;
+use self::tally::Tally;
+
+/// Fetches that somebody waits for, at once.
+const DEMAND_FETCHES: usize = 32;
+
+/// Fetches ahead of any reader, at once: they never take a waiting reader's turn.
+const AHEAD_FETCHES: usize = 6;
+
+/// Blocks of one range request: 16 MiB.
+const FETCH_BLOCKS: u32 = 256;
+
+/// Files whose pattern is remembered.
+const PATTERNS: usize = 1024;
+
+/// A read tries this often: a block may vanish from disk, or a fetch it joined may fail, in between.
+const ATTEMPTS: usize = 4;
+
+/// Content of one bucket, cached. Cheap to share behind an `Arc`.
+pub struct Content {
+    carrier: Arc<Carrier>,
+    patterns: Cache<ContentKey, Arc<Mutex<Pattern>>>,
+    window_ceiling: u64,
+    demand: Arc<Semaphore>,
+    ahead: Arc<Semaphore>,
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
+
+/// A content as one read names it.
+struct Subject {
+    key: ContentKey,
+    hash: Arc<str>,
+    file_size: u64,
+}
+
+/// Where the blocks of a read are found, in one look.
+#[derive(Default)]
+struct Found {
+    here: Vec<(u32, Bytes)>,
+    on_disk: Vec<(u32, store::Place)>,
+    /// Under way, and whether by a fetch of somebody else.
+    awaited: Vec<(u32, Arc<Flight>, bool)>,
+}
+
+impl Content {
+    /// Opens the cache in `dir`, which belongs to it alone and holds at most `limit_bytes`; what an earlier
+    /// run cached there is served again. Missing content comes from `source`.
+    pub async fn open(dir: &Path, limit_bytes: u64, source: Arc<dyn Source>) -> Result<Content, crate::Error> {
+        let place = dir.to_owned();
+        let opening = tokio::task::spawn_blocking(move || Store::open(&place, limit_bytes));
+        let store = opening.await.map_err(|_| {
+            crate::Error::new(crate::ErrorKind::LocalDisk, "Opening the read cache failed unexpectedly.")
+        })??;
+        let carrier = Carrier {
+            source,
+            store,
+            flights: Arc::new(Flights::new()),
+            memory: Arc::new(Semaphore::new(MEMORY)),
+            tally: Arc::new(Tally::default()),
+        };
+        Ok(Content {
+            carrier: Arc::new(carrier),
+            patterns: Cache::new(PATTERNS),
+            window_ceiling: (limit_bytes / 8).max(2 * BLOCK),
+            demand: Arc::new(Semaphore::new(DEMAND_FETCHES)),
+            ahead: Arc::new(Semaphore::new(AHEAD_FETCHES)),
+            tasks: TaskTracker::new(),
+            end: CancellationToken::new(),
+        })
+    }
+
+    /// The bytes `range`, which lies in `0..file_size`, of the content the Hub calls `hash`: never wrong
+    /// ones, an error otherwise. Dropping the future doesn't end a fetch it began.
+    ///
+    /// Waits as long as the Hub takes (each fetch has its own deadline of a minute without data); a caller
+    /// with less patience drops the future and asks again later: the bytes will have been kept.
+    pub async fn read(&self, hash: &str, file_size: u64, range: Range<u64>) -> Result<Vec<Bytes>, HubError> {
+        if range.start > range.end || range.end > file_size || file_size > LONGEST_FILE {
+            return Err(HubError::broken(format!(
+                "Bytes {}..{} were asked of a file that has {file_size}.",
+                range.start, range.end
+            )));
+        }
+        let Some(key) = ContentKey::parse(hash) else {
+            return Err(HubError::broken(format!("The Hub named a file's content `{hash}`, which is no Xet hash.")));
+        };
+        let subject = Subject { key, hash: hash.into(), file_size };
+        let blocks = blocks_of(&range);
+        let bytes = self.blocks(&subject, &range, blocks.clone()).await?;
+        Ok(blocks.zip(bytes).map(|(index, bytes)| part_in(index, &bytes, &range)).collect())
+    }
+
+    /// What was done since the start.
+    pub fn stats(&self) -> ContentStats {
+        let store = &self.carrier.store;
+        ContentStats {
+            bytes_on_disk: store.bytes_on_disk(),
+            limit: store.limit(),
+            damaged: store.damaged(),
+            not_kept: store.not_kept(),
+            ..self.carrier.tally.snapshot()
+        }
+    }
+
+    /// Gives up the least recently used content until about `bytes` of disk are free; answers how many.
+    pub async fn free(&self, bytes: u64) -> u64 {
+        self.carrier.store.free(bytes).await
+    }
+
+    /// Ends every fetch, stores what has arrived, and lets go of the directory. Reads after it fail unless
+    /// what they want is cached.
+    pub async fn close(&self) {
+        self.end.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.carrier.store.close().await;
+    }
+
+    /// All of `blocks`, whole, in order.
+    async fn blocks(
+        &self,
+        subject: &Subject,
+        range: &Range<u64>,
+        blocks: Range<u32>,
+    ) -> Result<Vec<Bytes>, HubError> {
+        let mut ahead = self.ahead_of(subject, range);
+        let mut have: Vec<Option<Bytes>> = vec![None; blocks.len()];
+        let mut failure = None;
+        for _ in 0..ATTEMPTS {
+            let missing: Vec<u32> =
+                blocks.clone().filter(|index| have[(index - blocks.start) as usize].is_none()).collect();
+            if missing.is_empty() {
+                return Ok(have.into_iter().flatten().collect());
+            }
+            let found = self.find(subject, &missing, std::mem::take(&mut ahead)).await;
+            let (loaded, landed) =
+                join(self.load(subject, found.on_disk), self.await_flights(found.awaited)).await;
+            for (index, bytes) in found.here.into_iter().chain(loaded).chain(landed.landed) {
+                have[(index - blocks.start) as usize] = Some(bytes);
+            }
+            match landed.failed {
+                Some((error, false)) => return Err(error),
+                Some((error, true)) => failure = Some(error),
+                None => {}
+            }
+        }
+        if have.iter().all(Option::is_some) {
+            return Ok(have.into_iter().flatten().collect());
+        }
+        Err(failure.unwrap_or_else(|| HubError::broken("The read cache lost blocks as often as they were fetched.")))
+    }
+
+    /// The blocks to fetch ahead of this read.
+    fn ahead_of(&self, subject: &Subject, range: &Range<u64>) -> Range<u32> {
+        if range.is_empty() {
+            return 0..0;
+        }
+        let pattern = self.pattern(&subject.key);
+        let ahead = pattern.lock().note(range, subject.file_size);
+        blocks_of(&ahead)
+    }
+
+    fn pattern(&self, key: &ContentKey) -> Arc<Mutex<Pattern>> {
+        let fresh = || Ok::<_, ()>(Arc::new(Mutex::new(Pattern::new(self.window_ceiling))));
+        match self.patterns.get_or_insert_with(key, fresh) {
+            Ok(pattern) => pattern,
+            Err(()) => Arc::new(Mutex::new(Pattern::new(self.window_ceiling))),
+        }
+    }
+
+    /// Finds each of `missing` (not empty, rising) and begins fetches for those that are nowhere, together
+    /// with those of `ahead`.
+    async fn find(&self, subject: &Subject, missing: &[u32], ahead: Range<u32>) -> Found {
+        let demanded = missing[0]..missing[missing.len() - 1] + 1;
+        let known = self.known(subject, demanded.clone()).await;
+        let ahead = ahead.start.max(demanded.end)..ahead.end;
+        let known_ahead = match ahead.is_empty() {
+            true => None,
+            false => Some(self.known(subject, ahead.clone()).await),
+        };
+        let mut found = Found::default();
+        let mut absent = Vec::new();
+        let mut errands = Vec::new();
+        self.carrier.flights.with(|table| {
+            // Under the table's lock the newest knowledge counts: a flight leaves the table only after its
+            // block's place is published.
+            let known = self.carrier.store.recall(&subject.key, &demanded).unwrap_or(known);
+            for index in missing {
+                let id = BlockId { content: subject.key, index: *index };
+                if let Some(flight) = table.flight(&id) {
+                    match flight.bytes() {
+                        Some(bytes) => found.here.push((*index, bytes)),
+                        None => found.awaited.push((*index, flight.clone(), true)),
+                    }
+                } else if let Some(bytes) = table.homeless(&id) {
+                    found.here.push((*index, bytes));
+                } else if let Some(place) = known.place(*index) {
+                    found.on_disk.push((*index, place));
+                } else {
+                    absent.push(*index);
+                }
+            }
+            let demanded_absent = absent.len();
+            if let Some(known) = &known_ahead {
+                absent.extend(ahead.clone().filter(|index| {
+                    let id = BlockId { content: subject.key, index: *index };
+                    table.flight(&id).is_none() && known.place(*index).is_none() && table.homeless(&id).is_none()
+                }));
+            }
+            let last_demanded = absent[..demanded_absent].last().copied();
+            for run in runs_of(&absent) {
+                let waited_for = last_demanded.is_some_and(|last| run.start <= last);
+                let Some(turn) = self.turn(waited_for) else {
+                    self.pattern(&subject.key).lock().pull_back(u64::from(run.start) * BLOCK);
+                    break;
+                };
+                let ids = run.clone().map(|index| BlockId { content: subject.key, index });
+                let delivery = table.depart(&self.carrier.flights, ids);
+                for index in run.clone().filter(|index| last_demanded.is_some_and(|last| *index <= last)) {
+                    let id = BlockId { content: subject.key, index };
+                    if let Some(flight) = table.flight(&id) {
+                        found.awaited.push((index, flight.clone(), false));
+                    }
+                }
+                let (hash, file_size) = (subject.hash.clone(), subject.file_size);
+                errands.push((Errand { hash, file_size, blocks: run, delivery }, turn));
+            }
+        });
+        self.count(&found);
+        for (errand, turn) in errands {
+            self.send(errand, turn);
+        }
+        found
+    }
+
+    async fn known(&self, subject: &Subject, blocks: Range<u32>) -> Known {
+        match self.carrier.store.recall(&subject.key, &blocks) {
+            Some(known) => known,
+            None => self.carrier.store.look_up(subject.key, blocks).await,
+        }
+    }
+
+    fn count(&self, found: &Found) {
+        let hits = found.here.len() + found.on_disk.len();
+        self.carrier.tally.hits.fetch_add(hits as u64, Ordering::Relaxed);
+        self.carrier.tally.misses.fetch_add(found.awaited.len() as u64, Ordering::Relaxed);
+    }
+
+    /// The right to fetch: a reader's waits in line, one ahead of readers is taken only if free.
+    fn turn(&self, waited_for: bool) -> Option<Turn> {
+        if waited_for {
+            return Some(Turn::InLine(self.demand.clone()));
+        }
+        self.ahead.clone().try_acquire_owned().ok().map(Turn::Taken)
+    }
+
+    fn send(&self, errand: Errand, turn: Turn) {
+        let carrier = self.carrier.clone();
+        let end = self.end.clone();
+        self.tasks.spawn(async move {
+            // A cancelled errand lands its blocks as cancelled when it is dropped.
+            end.run_until_cancelled(carrier.carry(errand, turn.come())).await;
+        });
+    }
+
+    async fn load(&self, subject: &Subject, places: Vec<(u32, store::Place)>) -> Vec<(u32, Bytes)> {
+        if places.is_empty() {
+            return Vec::new();
+        }
+        let loaded = self.carrier.store.read(subject.key, places).await;
+        loaded.into_iter().filter_map(|(index, bytes)| Some((index, bytes?))).collect()
+    }
+
+    async fn await_flights(&self, awaited: Vec<(u32, Arc<Flight>, bool)>) -> Landed {
+        let mut landed = Landed::default();
+        for (index, flight, joined) in awaited {
+            match flight.wait().await {
+                Ok(bytes) => landed.landed.push((index, bytes)),
+                Err(error) => {
+                    // Our own failure is final; somebody else's (a fetch ahead, a closed reader) is not.
+                    let may_retry = joined && error.class != ErrorClass::NotFound;
+                    landed.failed = Some((error, may_retry));
+                    break;
+                }
+            }
+        }
+        landed
+    }
+}
+
+#[derive(Default)]
+struct Landed {
+    landed: Vec<(u32, Bytes)>,
+    /// Why some didn't land, and whether this read may try by itself.
+    failed: Option<(HubError, bool)>,
+}
+
+enum Turn {
+    InLine(Arc<Semaphore>),
+    Taken(OwnedSemaphorePermit),
+}
+
+impl Turn {
+    async fn come(self) -> Option<OwnedSemaphorePermit> {
+        match self {
+            Turn::InLine(line) => line.acquire_owned().await.ok(),
+            Turn::Taken(turn) => Some(turn),
+        }
+    }
+}
+
+/// The stretches of consecutive numbers in `absent`, each at most one request long.
+fn runs_of(absent: &[u32]) -> impl Iterator<Item = Range<u32>> {
+    absent
+        .chunk_by(|before, after| before + 1 == *after)
+        .flat_map(|run| run.chunks(FETCH_BLOCKS as usize))
+        .map(|run| run[0]..run[run.len() - 1] + 1)
+}

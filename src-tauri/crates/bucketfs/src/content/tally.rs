@@ -1,0 +1,67 @@
+//! What the read side counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+/// A snapshot of what the read side did since the start, in blocks, bytes and calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ContentStats {
+    /// Bytes of content on disk, of all buckets that share the cache.
+    pub bytes_on_disk: u64,
+    pub limit: u64,
+    /// Blocks served without waiting for the Hub.
+    pub hits: u64,
+    /// Blocks a reader waited for.
+    pub misses: u64,
+    /// Range fetches begun.
+    pub fetches: u64,
+    pub fetches_in_flight: u64,
+    pub bytes_fetched: u64,
+    /// Blocks on disk that failed their checksum and were fetched again.
+    pub damaged: u64,
+    /// Blocks that could not be kept on disk.
+    pub not_kept: u64,
+}
+
+#[derive(Default)]
+pub struct Tally {
+    pub hits: AtomicU64,
+    pub misses: AtomicU64,
+    fetches: AtomicU64,
+    in_flight: AtomicU64,
+    bytes_fetched: AtomicU64,
+}
+
+impl Tally {
+    pub fn fetched(&self, bytes: u64) {
+        self.bytes_fetched.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a fetch; it is in flight until the guard is dropped.
+    pub fn fetch_begins(self: &Arc<Self>) -> FetchGuard {
+        self.fetches.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        FetchGuard(self.clone())
+    }
+
+    pub fn snapshot(&self) -> ContentStats {
+        ContentStats {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            fetches: self.fetches.load(Ordering::Relaxed),
+            fetches_in_flight: self.in_flight.load(Ordering::Relaxed),
+            bytes_fetched: self.bytes_fetched.load(Ordering::Relaxed),
+            ..ContentStats::default()
+        }
+    }
+}
+
+pub struct FetchGuard(Arc<Tally>);
+
+impl Drop for FetchGuard {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
