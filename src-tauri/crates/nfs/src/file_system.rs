@@ -155,8 +155,10 @@ pub type CallKey = [u8; 32];
 /// [`FileSystem::stored_replies`].
 pub struct Receipt<T> {
     pub key: CallKey,
-    encode: Box<dyn FnOnce(&T) -> Vec<u8> + Send>,
+    encode: Encode<T>,
 }
+
+type Encode<T> = Box<dyn FnOnce(&T) -> Vec<u8> + Send>;
 
 impl<T> Receipt<T> {
     pub fn new(key: CallKey, encode: impl FnOnce(&T) -> Vec<u8> + Send + 'static) -> Self {
