@@ -1,0 +1,133 @@
+//! The routes: one file for each group, one function for each call.
+
+mod account;
+mod batch;
+mod buckets;
+mod cas;
+mod control;
+mod events;
+mod paths_info;
+mod resolve;
+pub mod storage;
+mod tree;
+mod xet_tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, delete, get, head, post, put};
+use http::request::Parts;
+
+use crate::accounts::Caller;
+use crate::front::front;
+use crate::hub::Hub;
+use crate::hub_error::{HubError, HubResult};
+use crate::store::Bucket;
+
+/// Every route of the Hub, its CAS, its storage and its control endpoint.
+pub fn router(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .merge(hub_routes())
+        .merge(cas_routes())
+        .merge(control_routes())
+        .route("/_storage/xorbs/{hash}", get(storage::xorb))
+        .route("/_storage/files/{hash}", get(storage::file))
+        .fallback(|| async { HubError::no_page() })
+        .layer(from_fn_with_state(hub.clone(), front))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(hub)
+}
+
+fn hub_routes() -> Router<Arc<Hub>> {
+    let bucket = get(buckets::info).post(buckets::create).delete(buckets::delete);
+    Router::new()
+        .route("/api/whoami-v2", get(account::whoami))
+        .route("/api/repos/move", post(buckets::rename))
+        .route("/api/buckets/{ns}", get(buckets::list))
+        .route("/api/buckets/{ns}/{name}", bucket)
+        .route("/api/buckets/{ns}/{name}/settings", put(buckets::settings))
+        .route("/api/buckets/{ns}/{name}/tree", get(tree::root))
+        .route("/api/buckets/{ns}/{name}/tree/{*prefix}", get(tree::below))
+        .route("/api/buckets/{ns}/{name}/paths-info", post(paths_info::paths_info))
+        .route("/api/buckets/{ns}/{name}/batch", post(batch::batch))
+        .route("/api/buckets/{ns}/{name}/events", get(events::events))
+        .route("/api/buckets/{ns}/{name}/xet-read-token", get(xet_tokens::read))
+        .route("/api/buckets/{ns}/{name}/xet-write-token", get(xet_tokens::write))
+        .route("/buckets/{ns}/{name}/resolve/{*path}", get(resolve::resolve))
+}
+
+fn cas_routes() -> Router<Arc<Hub>> {
+    Router::new()
+        .route("/v1/reconstructions", get(cas::reconstruction_batch))
+        .route("/v1/reconstructions/{file}", get(cas::reconstruction_v1))
+        .route("/v2/reconstructions/{file}", get(cas::reconstruction_v2))
+        .route("/v2/file-chunk-hashes/{file}", get(cas::chunk_hashes))
+        .route("/v1/chunks/{prefix}/{hash}", get(cas::read))
+        .route("/v1/files/{file}", head(cas::read))
+        .route("/v1/xorbs/{prefix}/{hash}", head(cas::read).post(cas::write))
+        .route("/v1/xorb-grants/{prefix}/{hash}", post(cas::write))
+        .route("/v1/xorb-commits/{prefix}/{hash}/grant/{grant}", post(cas::write))
+        .route("/v1/shards", post(cas::write))
+        .route("/v2/shards", post(cas::write))
+        .route("/v1/telemetry", post(cas::read))
+        .route("/simulation/xorb-uploads/{grant}", put(cas::open))
+        .route("/simulation/{*rest}", any(cas::open))
+}
+
+fn control_routes() -> Router<Arc<Hub>> {
+    Router::new()
+        .route("/_control/put", post(control::put))
+        .route("/_control/put-many", post(control::put_many))
+        .route("/_control/counters", get(control::counters).delete(control::reset_counters))
+        .route(
+            "/_control/faults",
+            get(control::faults).post(control::add_fault).delete(control::clear_faults),
+        )
+        .route("/_control/network", put(control::network))
+        .route("/_control/quotas", put(control::quotas))
+        .route("/_control/expire", post(control::expire))
+        .route("/_control/feed", post(control::feed))
+        .route("/_control/{*unknown}", delete(control::unknown).get(control::unknown).post(control::unknown))
+}
+
+impl FromRequestParts<Arc<Hub>> for Caller {
+    type Rejection = HubError;
+
+    async fn from_request_parts(parts: &mut Parts, hub: &Arc<Hub>) -> HubResult<Self> {
+        hub.accounts.caller(&parts.headers)
+    }
+}
+
+impl Hub {
+    /// The bucket, when the caller may read it. `me` as a namespace is the caller's own.
+    fn readable(&self, caller: &Caller, namespace: &str, name: &str) -> HubResult<Bucket> {
+        let namespace = own_namespace(caller, namespace)?;
+        let found = self.store.bucket(namespace, name)?;
+        let visible = found.filter(|bucket| !bucket.private || caller.belongs_to(namespace));
+        visible.ok_or_else(|| HubError::no_bucket(caller.is_anonymous()))
+    }
+
+    /// The bucket, when the caller may change it.
+    fn writable(&self, caller: &Caller, namespace: &str, name: &str) -> HubResult<Bucket> {
+        let bucket = self.readable(caller, namespace, name)?;
+        if caller.may_write(&bucket.namespace) {
+            return Ok(bucket);
+        }
+        caller.identity()?;
+        Err(HubError::forbidden("You don't have the rights to write to this bucket with this token"))
+    }
+}
+
+/// `me` is the caller.
+fn own_namespace<'a>(caller: &'a Caller, namespace: &'a str) -> HubResult<&'a str> {
+    if namespace == "me" { Ok(&caller.identity()?.user) } else { Ok(namespace) }
+}
+
+/// `namespace/name`, from a body.
+fn split_id(id: &str) -> HubResult<(&str, &str)> {
+    id.split_once('/')
+        .filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty() && !name.contains('/'))
+        .ok_or_else(|| HubError::bad_request(format!("{id} is no bucket id: namespace/name")))
+}
