@@ -128,9 +128,10 @@ fn in_order(ops: &[BatchOp]) -> Vec<&BatchOp> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "type", rename_all_fields = "camelCase")]
 enum WireOp<'a> {
-    AddFile {
+    #[serde(rename = "addFile")]
+    Add {
         path: &'a str,
         xet_hash: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,7 +139,8 @@ enum WireOp<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         content_type: Option<&'a str>,
     },
-    CopyFile {
+    #[serde(rename = "copyFile")]
+    Copy {
         path: &'a str,
         xet_hash: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,25 +148,24 @@ enum WireOp<'a> {
         source_repo_type: &'static str,
         source_repo_id: String,
     },
-    DeleteFile {
-        path: &'a str,
-    },
+    #[serde(rename = "deleteFile")]
+    Delete { path: &'a str },
 }
 
 impl<'a> From<&'a BatchOp> for WireOp<'a> {
     fn from(op: &'a BatchOp) -> WireOp<'a> {
         match op {
             BatchOp::Add { path, xet_hash, mtime_ms, content_type } => {
-                WireOp::AddFile { path, xet_hash, mtime: *mtime_ms, content_type: content_type.as_deref() }
+                WireOp::Add { path, xet_hash, mtime: *mtime_ms, content_type: content_type.as_deref() }
             }
-            BatchOp::Copy { path, xet_hash, mtime_ms, source } => WireOp::CopyFile {
+            BatchOp::Copy { path, xet_hash, mtime_ms, source } => WireOp::Copy {
                 path,
                 xet_hash,
                 mtime: *mtime_ms,
                 source_repo_type: "bucket",
                 source_repo_id: source.to_string(),
             },
-            BatchOp::Delete { path } => WireOp::DeleteFile { path },
+            BatchOp::Delete { path } => WireOp::Delete { path },
         }
     }
 }

@@ -109,11 +109,6 @@ impl Http {
         Ok(Http { client, config })
     }
 
-    /// The client without token and retries, for addresses that are not the Hub's API.
-    pub fn plain(&self) -> &reqwest::Client {
-        &self.client
-    }
-
     /// `endpoint` + `path`; `path` begins with `/` and is encoded already.
     pub fn url(&self, path: &str) -> Result<Url, HubError> {
         let base = self.config.endpoint.as_str().trim_end_matches('/');
@@ -144,17 +139,6 @@ impl Http {
             tracing::debug!(class = ?refusal.error.class, ?wait, "{}; trying again", call.failure);
             tokio::time::sleep(wait).await;
         }
-    }
-
-    /// The answer's head and running body, for a stream of events. No retries, no overall deadline.
-    pub async fn open(&self, call: Call) -> Result<Response, HubError> {
-        let deadline = Instant::now() + self.config.limits.call_deadline;
-        let response = self.follow(&call, deadline, false).await.map_err(|f| f.error)?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let (error, _) = refused(&call, response, deadline).await;
-        Err(error)
     }
 
     fn wait_before_next(&self, call: &Call, failed: &Failed, tries: u32) -> Option<Duration> {

@@ -48,7 +48,7 @@ fn of_reconstruction_class(error: &FileReconstructionError) -> ErrorClass {
     }
 }
 
-fn of_client_ref(error: &ClientError, failure: &str) -> HubError {
+pub(crate) fn of_client_ref(error: &ClientError, failure: &str) -> HubError {
     let status = error.status().map(|s| s.as_u16());
     let class = match (status, error) {
         // The storage's own 401 and 403 are about its short-lived tokens and signed addresses, not

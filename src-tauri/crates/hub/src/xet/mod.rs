@@ -1,6 +1,8 @@
 //! The bytes: Xet storage behind a bucket, at the level of the `xet-data` crate (hub-api.md 4.2).
 
 mod failure;
+mod plan;
+mod planned_client;
 mod plans;
 mod read;
 mod settings;
@@ -73,6 +75,12 @@ impl XetBucket {
         let side = self.connecting.join(scope, || self.connect(scope, token)).await?;
         self.sides.lock().set(scope, side.clone());
         Ok(side)
+    }
+
+    /// The storage refused a token or an address that should be good: all is asked for anew.
+    pub(crate) fn forget_access(&self) {
+        self.tokens.forget();
+        *self.sides.lock() = Sides::default();
     }
 
     fn connect(&self, scope: Scope, token: StorageToken) -> BoxFuture<'static, Result<Arc<Side>, HubError>> {

@@ -1,0 +1,11 @@
+//! The client against local-hub: a Hub in a process of its own, faults on demand, calls counted.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod bench;
+mod changes;
+mod errors;
+mod listing;
+mod network;
+mod reading;
+mod uploading;

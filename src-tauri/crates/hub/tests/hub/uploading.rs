@@ -1,0 +1,150 @@
+//! Uploads: whole files, many in a session, edits of stored content.
+
+use std::io::{self, Cursor};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{future, stream};
+use hub::{BatchOp, DirtyRange, ErrorClass};
+use testkit::{Fault, Harm};
+
+use crate::bench::{Bench, names, pieces, read, sample, upload};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_megabytes_go_up_and_come_back_and_go_up_again_for_nothing() {
+    let bench = Bench::new();
+    let content = sample(20, 100 << 20);
+    let told = AtomicU64::new(0);
+    let session = bench.bucket.start_upload().await.unwrap();
+    let stored = session
+        .add("big", content.len() as u64, pieces(&content), |taken| {
+            assert!(told.swap(taken, Ordering::SeqCst) < taken, "progress only grows");
+        })
+        .await
+        .unwrap();
+    session.finish().await.unwrap();
+    assert_eq!(told.load(Ordering::SeqCst), stored.size);
+    let bucket = bench.forgetful();
+    assert!(read(&bucket, &stored.hash, stored.size, 0..stored.size).await.unwrap() == content);
+    bench.server.reset_counters();
+    let again = upload(&bench.forgetful(), &content).await.unwrap();
+    assert_eq!(again, stored);
+    let up = bench.server.counters().of("").up;
+    assert!(up < 2 << 20, "the second time cost {up} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_files_share_a_session() {
+    let bench = Bench::new();
+    let session = bench.bucket.start_upload().await.unwrap();
+    let contents: Vec<Bytes> = (0..200).map(|i| sample(100 + i, (i as usize * 37) % 5000)).collect();
+    bench.server.reset_counters();
+    let added = future::join_all(contents.iter().enumerate().map(|(i, content)| {
+        let (session, name) = (&session, format!("small {i}"));
+        async move { session.add(&name, content.len() as u64, pieces(content), |_| ()).await.unwrap() }
+    }))
+    .await;
+    session.finish().await.unwrap();
+    let calls = bench.server.counters().of("POST").calls;
+    assert!(calls < 10, "200 small files cost {calls} calls");
+    let ops: Vec<BatchOp> = added
+        .iter()
+        .enumerate()
+        .map(|(i, done)| BatchOp::Add {
+            path: format!("s/{i}"),
+            xet_hash: done.hash.clone(),
+            mtime_ms: None,
+            content_type: None,
+        })
+        .collect();
+    let outcome = bench.bucket.batch(&ops).await.unwrap();
+    assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+    assert_eq!(names(bench.bucket.list_all("s")).await.len(), 200);
+    for i in [0, 1, 77, 199] {
+        assert_eq!(bench.server.client().read("alice/box", &format!("s/{i}")), contents[i]);
+        let got = read(&bench.bucket, &added[i].hash, added[i].size, 0..added[i].size).await.unwrap();
+        assert_eq!(got, contents[i]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_length_than_promised_is_refused_and_the_session_goes_on() {
+    let bench = Bench::new();
+    let session = bench.bucket.start_upload().await.unwrap();
+    let content = sample(21, 10_000);
+    for promised in [9_999, 10_001] {
+        let error = session.add("odd", promised, pieces(&content), |_| ()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Local, "{error:?}");
+    }
+    let broken = stream::iter([Ok(content.slice(..5)), Err(io::Error::other("a bad sector"))]);
+    let error = session.add("sick", 10, broken, |_| ()).await.unwrap_err();
+    assert!(error.what.contains("sick") && error.class == ErrorClass::Local, "{error:?}");
+    let good = session.add("good", 10_000, pieces(&content), |_| ()).await.unwrap();
+    session.finish().await.unwrap();
+    assert_eq!(read(&bench.bucket, &good.hash, good.size, 0..good.size).await.unwrap(), content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_has_the_hash_of_a_whole_upload() {
+    let bench = Bench::new();
+    let old = sample(22, 20 << 20);
+    let size = old.len() as u64;
+    let base = upload(&bench.bucket, &old).await.unwrap();
+    let new = sample(23, 300_000);
+    let (mid, n) = (10 << 20, new.len() as u64);
+    let edits = [
+        ("one byte", mid..mid + 1, 1),
+        ("an overwrite", mid..mid + n, n),
+        ("an insertion", mid..mid, n),
+        ("an append", size..size, n),
+        ("a truncation", mid..size, 0),
+        ("the beginning", 0..4096, 4096),
+    ];
+    for (what, range, length) in edits {
+        let patch = new.slice(..length as usize);
+        let wanted = [&old[..range.start as usize], &patch[..], &old[range.end as usize..]].concat();
+        let dirty = DirtyRange { range, new_length: length, reader: Box::new(Cursor::new(patch)) };
+        let edited = bench.bucket.upload_ranges(&base.hash, base.size, vec![dirty]).await.unwrap();
+        let whole = upload(&bench.bucket, &Bytes::from(wanted)).await.unwrap();
+        assert_eq!(edited, whole, "{what}");
+    }
+    let nothing = bench.bucket.upload_ranges(&base.hash, base.size, Vec::new()).await.unwrap();
+    assert_eq!(nothing, base);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_can_not_edit_says_so() {
+    let bench = Bench::new();
+    let base = upload(&bench.bucket, &sample(24, 100_000)).await.unwrap();
+    bench
+        .server
+        .faults()
+        .add(Fault::on("file-chunk-hashes", Harm::Status { status: 404, retry_after: None }));
+    let dirty = DirtyRange { range: 5..6, new_length: 1, reader: Box::new(Cursor::new(b"x")) };
+    let error = bench.bucket.upload_ranges(&base.hash, base.size, vec![dirty]).await.unwrap_err();
+    assert_eq!((error.class, error.status), (ErrorClass::Rejected, Some(404)), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_fails_says_so_at_the_latest_when_it_is_finished() {
+    let bench = Bench::new();
+    bench.server.faults().add(Fault::on("/shards", Harm::Status { status: 500, retry_after: None }));
+    let error = tokio::time::timeout(Duration::from_secs(60), upload(&bench.bucket, &sample(25, 100_000)))
+        .await
+        .expect("it ends")
+        .unwrap_err();
+    assert!(error.may_retry(), "{error:?}");
+    bench.server.faults().clear();
+    upload(&bench.bucket, &sample(25, 100_000)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_serves_many_sessions_and_nothing_is_told_to_anybody() {
+    let bench = Bench::new();
+    for seed in 30..35 {
+        upload(&bench.bucket, &sample(seed, 50_000)).await.unwrap();
+    }
+    assert_eq!(bench.server.counters().of("xet-write-token").calls, 1);
+    assert_eq!(bench.server.counters().of("telemetry").calls, 0, "telemetry");
+}
