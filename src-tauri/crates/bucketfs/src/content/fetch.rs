@@ -78,7 +78,7 @@ impl Carrier {
     fn deliver(&self, delivery: &mut Delivery, id: BlockId, bytes: Bytes, room: OwnedSemaphorePermit) {
         self.tally.fetched(bytes.len() as u64);
         delivery.land(bytes.clone());
-        self.store.keep(Keep { id, bytes, room, stored: self.flights.clone() });
+        self.store.keep(Keep { id, bytes, stored: self.flights.clone(), _room: room });
     }
 }
 

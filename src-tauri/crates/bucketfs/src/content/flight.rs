@@ -8,8 +8,6 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use hub::{ErrorClass, HubError};
 use parking_lot::Mutex;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use tokio::sync::Notify;
 
 use super::block::BlockId;
@@ -17,7 +15,7 @@ use super::store::Stored;
 
 /// Bytes kept in memory of blocks that could not be stored on disk, so that a full disk doesn't turn
 /// small sequential reads into one fetch each.
-const HOMELESS_BYTES: u64 = 16 << 20;
+pub const HOMELESS_BYTES: u64 = 16 << 20;
 
 /// One block under way. Set once, to its bytes or to why they didn't come.
 pub struct Flight {
@@ -53,52 +51,40 @@ impl Flight {
     }
 }
 
-#[derive(Clone)]
-struct ByLength;
-
-impl Weighter<BlockId, Bytes> for ByLength {
-    fn weight(&self, _: &BlockId, bytes: &Bytes) -> u64 {
-        64 + bytes.len() as u64
-    }
+/// All blocks under way.
+#[derive(Default)]
+pub struct Flights {
+    table: Mutex<Table>,
 }
 
-/// All blocks under way.
-pub struct Flights {
-    table: Mutex<HashMap<BlockId, Arc<Flight>>>,
-    homeless: Cache<BlockId, Bytes, ByLength>,
+/// The blocks that are neither on disk nor nowhere.
+#[derive(Default)]
+pub struct Table {
+    flying: HashMap<BlockId, Arc<Flight>>,
+    homeless: Homeless,
 }
 
 impl Flights {
-    pub fn new() -> Flights {
-        let homeless = Cache::with_weighter(256, HOMELESS_BYTES, ByLength);
-        Flights { table: Mutex::new(HashMap::new()), homeless }
-    }
-
     /// Looks at and changes the table in one step. `act` must not wait for anything.
-    pub fn with<T>(&self, act: impl FnOnce(&mut Table<'_>) -> T) -> T {
-        act(&mut Table { flying: &mut self.table.lock(), homeless: &self.homeless })
-    }
-
-    /// Blocks whose bytes are not here yet or not on disk yet.
-    pub fn len(&self) -> usize {
-        self.table.lock().len()
+    pub fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+        act(&mut self.table.lock())
     }
 }
 
-/// The table while it is locked.
-pub struct Table<'a> {
-    flying: &'a mut HashMap<BlockId, Arc<Flight>>,
-    homeless: &'a Cache<BlockId, Bytes, ByLength>,
-}
-
-impl Table<'_> {
+impl Table {
     pub fn flight(&self, id: &BlockId) -> Option<&Arc<Flight>> {
         self.flying.get(id)
     }
 
+    /// Whether every block that was fetched is on disk or given up.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.flying.is_empty()
+    }
+
     /// The bytes of a block that could not be stored.
     pub fn homeless(&self, id: &BlockId) -> Option<Bytes> {
-        self.homeless.get(id)
+        self.homeless.blocks.get(id).cloned()
     }
 
     /// Announces a fetch of `ids`, none of which is under way.
@@ -113,13 +99,35 @@ impl Table<'_> {
     }
 }
 
+/// Blocks no disk took, first in, first out.
+#[derive(Default)]
+struct Homeless {
+    blocks: HashMap<BlockId, Bytes>,
+    order: VecDeque<BlockId>,
+    bytes: u64,
+}
+
+impl Homeless {
+    fn take_in(&mut self, id: BlockId, bytes: Bytes) {
+        self.bytes += bytes.len() as u64;
+        match self.blocks.insert(id, bytes) {
+            Some(before) => self.bytes -= before.len() as u64,
+            None => self.order.push_back(id),
+        }
+        while self.bytes > HOMELESS_BYTES {
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.bytes -= self.blocks.remove(&oldest).map_or(0, |bytes| bytes.len() as u64);
+        }
+    }
+}
+
 impl Stored for Flights {
     fn stored(&self, blocks: &[(BlockId, bool)]) {
         let mut table = self.table.lock();
         for (id, kept) in blocks {
-            let bytes = table.remove(id).and_then(|flight| flight.bytes());
+            let bytes = table.flying.remove(id).and_then(|flight| flight.bytes());
             if let (false, Some(bytes)) = (kept, bytes) {
-                self.homeless.insert(*id, bytes);
+                table.homeless.take_in(*id, bytes);
             }
         }
     }
@@ -133,6 +141,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The blocks to land, in order.
+    pub fn flights(&self) -> impl Iterator<Item = &(BlockId, Arc<Flight>)> {
+        self.pending.iter()
+    }
+
     /// The next block to land.
     pub fn next(&self) -> Option<BlockId> {
         self.pending.front().map(|(id, _)| *id)
@@ -155,7 +168,7 @@ impl Delivery {
             // Out of the table first: who asks again begins a new fetch.
             let mut table = self.flights.table.lock();
             for (id, _) in &self.pending {
-                table.remove(id);
+                table.flying.remove(id);
             }
         }
         for (_, flight) in self.pending.drain(..) {
@@ -167,7 +180,10 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if !self.pending.is_empty() {
-            self.land_rest(HubError::new(ErrorClass::Cancelled, "A download was ended before it was complete."));
+            self.land_rest(HubError::new(
+                ErrorClass::Cancelled,
+                "A download was ended before it was complete.",
+            ));
         }
     }
 }

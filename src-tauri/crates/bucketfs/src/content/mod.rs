@@ -9,6 +9,7 @@
 mod block;
 mod fetch;
 mod flight;
+mod pace;
 mod pattern;
 mod source;
 mod store;
@@ -19,7 +20,6 @@ mod tests;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::future::join;
@@ -32,8 +32,8 @@ use tokio_util::task::TaskTracker;
 
 use self::block::{BLOCK, BlockId, ContentKey, LONGEST_FILE, blocks_of, part_in};
 use self::fetch::{Carrier, Errand, MEMORY};
-use self::flight::{Flight, Flights};
-use self::pattern::Pattern;
+use self::flight::{Flight, Flights, HOMELESS_BYTES, Table};
+use self::pattern::{LARGEST_WINDOW, Pattern};
 pub use self::source::Source;
 use self::store::{Known, Store};
 pub use self::tally::ContentStats;
@@ -45,8 +45,9 @@ const DEMAND_FETCHES: usize = 32;
 /// Fetches ahead of any reader, at once: they never take a waiting reader's turn.
 const AHEAD_FETCHES: usize = 6;
 
-/// Blocks of one range request: 16 MiB.
-const FETCH_BLOCKS: u32 = 256;
+/// Blocks of one range request: 1 to 16 MiB.
+const MIN_FETCH_BLOCKS: u64 = 16;
+const MAX_FETCH_BLOCKS: u64 = 256;
 
 /// Files whose pattern is remembered.
 const PATTERNS: usize = 1024;
@@ -58,7 +59,6 @@ const ATTEMPTS: usize = 4;
 pub struct Content {
     carrier: Arc<Carrier>,
     patterns: Cache<ContentKey, Arc<Mutex<Pattern>>>,
-    window_ceiling: u64,
     demand: Arc<Semaphore>,
     ahead: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -84,7 +84,11 @@ struct Found {
 impl Content {
     /// Opens the cache in `dir`, which belongs to it alone and holds at most `limit_bytes`; what an earlier
     /// run cached there is served again. Missing content comes from `source`.
-    pub async fn open(dir: &Path, limit_bytes: u64, source: Arc<dyn Source>) -> Result<Content, crate::Error> {
+    pub async fn open(
+        dir: &Path,
+        limit_bytes: u64,
+        source: Arc<dyn Source>,
+    ) -> Result<Content, crate::Error> {
         let place = dir.to_owned();
         let opening = tokio::task::spawn_blocking(move || Store::open(&place, limit_bytes));
         let store = opening.await.map_err(|_| {
@@ -93,14 +97,13 @@ impl Content {
         let carrier = Carrier {
             source,
             store,
-            flights: Arc::new(Flights::new()),
+            flights: Arc::default(),
             memory: Arc::new(Semaphore::new(MEMORY)),
-            tally: Arc::new(Tally::default()),
+            tally: Arc::new(Tally::new()),
         };
         Ok(Content {
             carrier: Arc::new(carrier),
             patterns: Cache::new(PATTERNS),
-            window_ceiling: (limit_bytes / 8).max(2 * BLOCK),
             demand: Arc::new(Semaphore::new(DEMAND_FETCHES)),
             ahead: Arc::new(Semaphore::new(AHEAD_FETCHES)),
             tasks: TaskTracker::new(),
@@ -121,7 +124,9 @@ impl Content {
             )));
         }
         let Some(key) = ContentKey::parse(hash) else {
-            return Err(HubError::broken(format!("The Hub named a file's content `{hash}`, which is no Xet hash.")));
+            return Err(HubError::broken(format!(
+                "The Hub named a file's content `{hash}`, which is no Xet hash."
+            )));
         };
         let subject = Subject { key, hash: hash.into(), file_size };
         let blocks = blocks_of(&range);
@@ -146,8 +151,7 @@ impl Content {
         self.carrier.store.free(bytes).await
     }
 
-    /// Ends every fetch, stores what has arrived, and lets go of the directory. Reads after it fail unless
-    /// what they want is cached.
+    /// Ends every fetch and stores what has arrived. Reads after it fail unless what they want is cached.
     pub async fn close(&self) {
         self.end.cancel();
         self.tasks.close();
@@ -155,7 +159,7 @@ impl Content {
         self.carrier.store.close().await;
     }
 
-    /// All of `blocks`, whole, in order.
+    /// The blocks of `blocks`, whole, in order.
     async fn blocks(
         &self,
         subject: &Subject,
@@ -186,7 +190,8 @@ impl Content {
         if have.iter().all(Option::is_some) {
             return Ok(have.into_iter().flatten().collect());
         }
-        Err(failure.unwrap_or_else(|| HubError::broken("The read cache lost blocks as often as they were fetched.")))
+        Err(failure
+            .unwrap_or_else(|| HubError::broken("The read cache lost blocks as often as they were fetched.")))
     }
 
     /// The blocks to fetch ahead of this read.
@@ -195,81 +200,85 @@ impl Content {
             return 0..0;
         }
         let pattern = self.pattern(&subject.key);
-        let ahead = pattern.lock().note(range, subject.file_size);
+        let ahead = pattern.lock().note(range, subject.file_size, self.largest_window());
         blocks_of(&ahead)
     }
 
+    /// What may be fetched ahead of one stream: what the line brings in a second, as far as the cache
+    /// holds it until it is read.
+    fn largest_window(&self) -> u64 {
+        let store = &self.carrier.store;
+        let room = if store.is_keeping() { store.limit() / 8 } else { HOMELESS_BYTES / 4 };
+        self.carrier.tally.pace.rate().clamp(1 << 20, LARGEST_WINDOW).min(room)
+    }
+
     fn pattern(&self, key: &ContentKey) -> Arc<Mutex<Pattern>> {
-        let fresh = || Ok::<_, ()>(Arc::new(Mutex::new(Pattern::new(self.window_ceiling))));
-        match self.patterns.get_or_insert_with(key, fresh) {
-            Ok(pattern) => pattern,
-            Err(()) => Arc::new(Mutex::new(Pattern::new(self.window_ceiling))),
+        if let Some(pattern) = self.patterns.get(key) {
+            return pattern;
         }
+        let fresh = Arc::new(Mutex::new(Pattern::new()));
+        self.patterns.insert(*key, fresh.clone());
+        fresh
     }
 
     /// Finds each of `missing` (not empty, rising) and begins fetches for those that are nowhere, together
     /// with those of `ahead`.
     async fn find(&self, subject: &Subject, missing: &[u32], ahead: Range<u32>) -> Found {
         let demanded = missing[0]..missing[missing.len() - 1] + 1;
-        let known = self.known(subject, demanded.clone()).await;
+        let scope = demanded.start..demanded.end.max(ahead.end);
+        let known = self.known(subject, scope.clone()).await;
         let ahead = ahead.start.max(demanded.end)..ahead.end;
-        let known_ahead = match ahead.is_empty() {
-            true => None,
-            false => Some(self.known(subject, ahead.clone()).await),
-        };
-        let mut found = Found::default();
-        let mut absent = Vec::new();
-        let mut errands = Vec::new();
-        self.carrier.flights.with(|table| {
+        let (found, errands) = self.carrier.flights.with(|table| {
             // Under the table's lock the newest knowledge counts: a flight leaves the table only after its
             // block's place is published.
-            let known = self.carrier.store.recall(&subject.key, &demanded).unwrap_or(known);
-            for index in missing {
-                let id = BlockId { content: subject.key, index: *index };
-                if let Some(flight) = table.flight(&id) {
-                    match flight.bytes() {
-                        Some(bytes) => found.here.push((*index, bytes)),
-                        None => found.awaited.push((*index, flight.clone(), true)),
-                    }
-                } else if let Some(bytes) = table.homeless(&id) {
-                    found.here.push((*index, bytes));
-                } else if let Some(place) = known.place(*index) {
-                    found.on_disk.push((*index, place));
-                } else {
-                    absent.push(*index);
-                }
-            }
-            let demanded_absent = absent.len();
-            if let Some(known) = &known_ahead {
-                absent.extend(ahead.clone().filter(|index| {
-                    let id = BlockId { content: subject.key, index: *index };
-                    table.flight(&id).is_none() && known.place(*index).is_none() && table.homeless(&id).is_none()
-                }));
-            }
-            let last_demanded = absent[..demanded_absent].last().copied();
-            for run in runs_of(&absent) {
-                let waited_for = last_demanded.is_some_and(|last| run.start <= last);
-                let Some(turn) = self.turn(waited_for) else {
-                    self.pattern(&subject.key).lock().pull_back(u64::from(run.start) * BLOCK);
-                    break;
-                };
-                let ids = run.clone().map(|index| BlockId { content: subject.key, index });
-                let delivery = table.depart(&self.carrier.flights, ids);
-                for index in run.clone().filter(|index| last_demanded.is_some_and(|last| *index <= last)) {
-                    let id = BlockId { content: subject.key, index };
-                    if let Some(flight) = table.flight(&id) {
-                        found.awaited.push((index, flight.clone(), false));
-                    }
-                }
-                let (hash, file_size) = (subject.hash.clone(), subject.file_size);
-                errands.push((Errand { hash, file_size, blocks: run, delivery }, turn));
-            }
+            let known = self.carrier.store.recall(&subject.key, &scope).unwrap_or(known);
+            let look = Look { content: subject.key, table, known };
+            let (mut found, mut absent) = look.at(missing);
+            let demand = absent.last().map_or(0, |last| last + 1);
+            absent.extend(ahead.filter(|index| look.is_absent(*index)));
+            let errands = self.errands(subject, table, &absent, demand, &mut found);
+            (found, errands)
         });
-        self.count(&found);
+        let hits = found.here.len() + found.on_disk.len();
+        self.carrier.tally.looked_for(hits, found.awaited.len());
         for (errand, turn) in errands {
             self.send(errand, turn);
         }
         found
+    }
+
+    /// Fetches for the blocks `absent`, of which those below `demand` are waited for. Those ahead are left
+    /// out when no fetch ahead is free.
+    fn errands(
+        &self,
+        subject: &Subject,
+        table: &mut Table,
+        absent: &[u32],
+        demand: u32,
+        found: &mut Found,
+    ) -> Vec<(Errand, Turn)> {
+        let mut errands = Vec::new();
+        let longest = self.longest_fetch();
+        for run in runs_of(absent, longest) {
+            let Some(turn) = self.turn(run.start < demand) else {
+                self.pattern(&subject.key).lock().pull_back(u64::from(run.start) * BLOCK);
+                break;
+            };
+            let ids = run.clone().map(|index| BlockId { content: subject.key, index });
+            let delivery = table.depart(&self.carrier.flights, ids);
+            let waited_for = delivery.flights().take_while(|(id, _)| id.index < demand);
+            found.awaited.extend(waited_for.map(|(id, flight)| (id.index, flight.clone(), false)));
+            let (hash, file_size) = (subject.hash.clone(), subject.file_size);
+            errands.push((Errand { hash, file_size, blocks: run, delivery }, turn));
+        }
+        errands
+    }
+
+    /// Blocks of one request: what the line brings in a quarter of a second, so that a reader who wants
+    /// its end doesn't wait for long.
+    fn longest_fetch(&self) -> usize {
+        let blocks = self.carrier.tally.pace.rate() / 4 / BLOCK;
+        blocks.clamp(MIN_FETCH_BLOCKS, MAX_FETCH_BLOCKS) as usize
     }
 
     async fn known(&self, subject: &Subject, blocks: Range<u32>) -> Known {
@@ -277,12 +286,6 @@ impl Content {
             Some(known) => known,
             None => self.carrier.store.look_up(subject.key, blocks).await,
         }
-    }
-
-    fn count(&self, found: &Found) {
-        let hits = found.here.len() + found.on_disk.len();
-        self.carrier.tally.hits.fetch_add(hits as u64, Ordering::Relaxed);
-        self.carrier.tally.misses.fetch_add(found.awaited.len() as u64, Ordering::Relaxed);
     }
 
     /// The right to fetch: a reader's waits in line, one ahead of readers is taken only if free.
@@ -327,6 +330,12 @@ impl Content {
     }
 }
 
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
 #[derive(Default)]
 struct Landed {
     landed: Vec<(u32, Bytes)>,
@@ -348,10 +357,48 @@ impl Turn {
     }
 }
 
-/// The stretches of consecutive numbers in `absent`, each at most one request long.
-fn runs_of(absent: &[u32]) -> impl Iterator<Item = Range<u32>> {
+/// One look at the blocks of a content while the table of flights is locked.
+struct Look<'a> {
+    content: ContentKey,
+    table: &'a Table,
+    known: Known,
+}
+
+impl Look<'_> {
+    /// Where the blocks `wanted` are, and those that are nowhere.
+    fn at(&self, wanted: &[u32]) -> (Found, Vec<u32>) {
+        let mut found = Found::default();
+        let mut absent = Vec::new();
+        for index in wanted {
+            let id = BlockId { content: self.content, index: *index };
+            if let Some(flight) = self.table.flight(&id) {
+                match flight.bytes() {
+                    Some(bytes) => found.here.push((*index, bytes)),
+                    None => found.awaited.push((*index, flight.clone(), true)),
+                }
+            } else if let Some(place) = self.known.place(*index) {
+                found.on_disk.push((*index, place));
+            } else if let Some(bytes) = self.table.homeless(&id) {
+                found.here.push((*index, bytes));
+            } else {
+                absent.push(*index);
+            }
+        }
+        (found, absent)
+    }
+
+    fn is_absent(&self, index: u32) -> bool {
+        let id = BlockId { content: self.content, index };
+        self.table.flight(&id).is_none()
+            && self.known.place(index).is_none()
+            && self.table.homeless(&id).is_none()
+    }
+}
+
+/// The stretches of consecutive numbers in `absent`, each at most `longest` long.
+fn runs_of(absent: &[u32], longest: usize) -> impl Iterator<Item = Range<u32>> {
     absent
         .chunk_by(|before, after| before + 1 == *after)
-        .flat_map(|run| run.chunks(FETCH_BLOCKS as usize))
+        .flat_map(move |run| run.chunks(longest))
         .map(|run| run[0]..run[run.len() - 1] + 1)
 }

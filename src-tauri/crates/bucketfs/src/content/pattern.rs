@@ -32,7 +32,6 @@ pub struct Pattern {
     clock: u64,
     /// What this file's windows may measure, halved for each wasted one.
     cap: u64,
-    ceiling: u64,
 }
 
 struct Region {
@@ -47,19 +46,17 @@ struct Region {
 }
 
 impl Pattern {
-    /// `ceiling` is the largest window, for caches too small for the usual one.
-    pub fn new(ceiling: u64) -> Pattern {
-        let ceiling = ceiling.min(LARGEST_WINDOW);
-        Pattern { regions: Vec::new(), clock: 0, cap: ceiling, ceiling }
+    pub fn new() -> Pattern {
+        Pattern { regions: Vec::new(), clock: 0, cap: LARGEST_WINDOW }
     }
 
     /// Notes a read of `range` and answers what to fetch ahead now: whole blocks (up to the file's end),
-    /// beyond the read, possibly empty.
-    pub fn note(&mut self, range: &Range<u64>, file_size: u64) -> Range<u64> {
+    /// beyond the read, possibly empty. No window is larger than `most`.
+    pub fn note(&mut self, range: &Range<u64>, file_size: u64, most: u64) -> Range<u64> {
         self.clock += 1;
         let ahead = match self.nearest(range) {
-            Some(at) => self.advance(at, range),
-            None => self.begin(range, file_size),
+            Some(at) => self.advance(at, range, most),
+            None => self.begin(range, file_size, most),
         };
         ahead.start..ahead.end.next_multiple_of(BLOCK).min(file_size).max(ahead.start)
     }
@@ -84,11 +81,11 @@ impl Pattern {
         candidates.min_by_key(|(_, region)| region.high.abs_diff(range.start)).map(|(at, _)| at)
     }
 
-    fn begin(&mut self, range: &Range<u64>, file_size: u64) -> Range<u64> {
+    fn begin(&mut self, range: &Range<u64>, file_size: u64, most: u64) -> Range<u64> {
         let window = if file_size <= SMALL_FILE {
             file_size
         } else if range.start == 0 && range.end >= BULK_READ {
-            FIRST_WINDOW.min(self.cap)
+            FIRST_WINDOW.min(self.cap).min(most)
         } else {
             0
         };
@@ -104,7 +101,7 @@ impl Pattern {
         range.end..fetched_to
     }
 
-    fn advance(&mut self, at: usize, range: &Range<u64>) -> Range<u64> {
+    fn advance(&mut self, at: usize, range: &Range<u64>, most: u64) -> Range<u64> {
         let clock = self.clock;
         let region = &mut self.regions[at];
         let grows = range.end > region.high;
@@ -116,13 +113,13 @@ impl Pattern {
         if !grows || region.read * 2 < consumed {
             return range.end..range.end;
         }
-        let window = (consumed * 4).clamp(SMALLEST_WINDOW, self.cap.max(SMALLEST_WINDOW));
+        let window = (consumed * 4).clamp(SMALLEST_WINDOW, self.cap.min(most).max(SMALLEST_WINDOW));
         let (high, before) = (region.high, region.fetched_to);
         if before > high + window / 2 {
             return range.end..range.end;
         }
         if before > region.low && high >= before {
-            self.cap = (self.cap * 2).min(self.ceiling);
+            self.cap = (self.cap * 2).min(LARGEST_WINDOW);
         }
         let region = &mut self.regions[at];
         region.fetched_to = high + window;

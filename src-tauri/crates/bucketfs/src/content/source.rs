@@ -17,3 +17,14 @@ pub trait Source: Send + Sync + 'static {
         range: Range<u64>,
     ) -> BoxStream<'static, Result<Bytes, HubError>>;
 }
+
+impl Source for hub::Bucket {
+    fn fetch(
+        &self,
+        hash: &str,
+        file_size: u64,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, HubError>> {
+        self.read(hash, file_size, range)
+    }
+}

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use super::pace::Pace;
+
 /// A snapshot of what the read side did since the start, in blocks, bytes and calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ContentStats {
@@ -25,24 +27,45 @@ pub struct ContentStats {
     pub not_kept: u64,
 }
 
-#[derive(Default)]
 pub struct Tally {
-    pub hits: AtomicU64,
-    pub misses: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
     fetches: AtomicU64,
     in_flight: AtomicU64,
     bytes_fetched: AtomicU64,
+    pub pace: Pace,
 }
 
 impl Tally {
+    pub fn new() -> Tally {
+        let zero = || AtomicU64::new(0);
+        Tally {
+            hits: zero(),
+            misses: zero(),
+            fetches: zero(),
+            in_flight: zero(),
+            bytes_fetched: zero(),
+            pace: Pace::new(),
+        }
+    }
+
+    /// Counts the blocks of a read: those at hand and those it waits for.
+    pub fn looked_for(&self, hits: usize, misses: usize) {
+        self.hits.fetch_add(hits as u64, Ordering::Relaxed);
+        self.misses.fetch_add(misses as u64, Ordering::Relaxed);
+    }
+
     pub fn fetched(&self, bytes: u64) {
         self.bytes_fetched.fetch_add(bytes, Ordering::Relaxed);
+        self.pace.arrived(bytes);
     }
 
     /// Counts a fetch; it is in flight until the guard is dropped.
     pub fn fetch_begins(self: &Arc<Self>) -> FetchGuard {
         self.fetches.fetch_add(1, Ordering::Relaxed);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.pace.begin();
+        }
         FetchGuard(self.clone())
     }
 

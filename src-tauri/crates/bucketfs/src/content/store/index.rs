@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, Error, OptionalExtension, params};
+use rusqlite::{Connection, Error, ErrorCode, params};
 
 use crate::content::block::{BlockId, ContentKey};
 
@@ -42,7 +42,10 @@ pub struct Index {
 impl Index {
     /// Opens or creates the database at `path`. Fails on one that is damaged or of another version.
     pub fn open(path: &Path) -> Result<Index, Error> {
-        let connection = Connection::open(path)?;
+        Index::prepare(Connection::open(path)?)
+    }
+
+    fn prepare(connection: Connection) -> Result<Index, Error> {
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // No sync per commit: after a power cut the last rows may be gone, the database is whole.
@@ -106,8 +109,8 @@ impl Index {
     pub fn record(&mut self, blocks: &[(BlockId, Place)], segments: &[SegmentRow]) -> Result<(), Error> {
         let transaction = self.connection.transaction()?;
         {
-            let mut insert =
-                transaction.prepare_cached("INSERT OR REPLACE INTO blocks VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            let mut insert = transaction
+                .prepare_cached("INSERT OR REPLACE INTO blocks VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
             for (id, place) in blocks {
                 insert.execute(params![
                     id.content.0,
@@ -137,18 +140,21 @@ impl Index {
         Ok(())
     }
 
-    /// Where one block lies.
-    #[cfg(test)]
-    pub fn place(&self, id: &BlockId) -> Result<Option<Place>, Error> {
-        let found = self.places(&id.content, id.index, u64::from(id.index) + 1)?;
-        Ok(found.first().map(|(_, place)| *place))
-    }
-
     /// Brings the log into the database file, so that the next start finds one small file.
-    pub fn close(self) {
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).optional();
+    pub fn settle(&self) {
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = checkpoint {
-            tracing::debug!(%error, "the block cache's index was closed without a checkpoint");
+            tracing::debug!(%error, "the read cache's index keeps its log");
         }
     }
+
+    /// An empty index that lives in memory only.
+    pub fn nowhere() -> Result<Index, Error> {
+        Index::prepare(Connection::open_in_memory()?)
+    }
+}
+
+/// Whether the database itself is damaged, rather than the disk full or the call refused.
+pub fn is_damage(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -52,6 +52,9 @@ struct Shared {
     dir: PathBuf,
     damaged: AtomicU64,
     not_kept: AtomicU64,
+    keeping: AtomicBool,
+    /// The index was found damaged: the writer begins a new one.
+    index_damaged: AtomicBool,
 }
 
 type PageKey = (ContentKey, u32);
@@ -118,6 +121,8 @@ impl Store {
             dir: dir.to_owned(),
             damaged: AtomicU64::new(0),
             not_kept: AtomicU64::new(0),
+            keeping: AtomicBool::new(limit > 0),
+            index_damaged: AtomicBool::new(false),
         });
         let commands = writer::start(shared.clone()).map_err(failed)?;
         Ok(Store { shared, commands })
@@ -127,7 +132,8 @@ impl Store {
     pub fn recall(&self, content: &ContentKey, blocks: &Range<u32>) -> Option<Known> {
         let numbers = pages_of(blocks);
         let first_page = numbers.start;
-        let pages = numbers.map(|number| self.shared.pages.get(&(*content, number))).collect::<Option<_>>()?;
+        let pages =
+            numbers.map(|number| self.shared.pages.get(&(*content, number))).collect::<Option<_>>()?;
         Some(Known { first_page, pages })
     }
 
@@ -159,14 +165,17 @@ impl Store {
         for run in adjacent_runs(blocks) {
             let start = run[0].1;
             let len: usize = run.iter().map(|(_, place)| place.len as usize).sum();
-            let bytes = self.shared.segments.read(start.segment, u64::from(start.offset), len);
-            let bytes = bytes.inspect_err(|error| tracing::debug!(%error, "a cached run can't be read")).ok();
+            let (bytes, evicted) =
+                match self.shared.segments.read(start.segment, u64::from(start.offset), len) {
+                    Ok(bytes) => (Some(bytes), false),
+                    Err(error) => (None, error.kind() == io::ErrorKind::NotFound),
+                };
             for (number, place) in run {
                 let id = BlockId { content, index: *number };
                 let from = (place.offset - start.offset) as usize;
                 let block = bytes.as_ref().and_then(|bytes| checked(&id, place, bytes, from));
                 if block.is_none() {
-                    self.shared.damaged.fetch_add(1, Ordering::Relaxed);
+                    self.shared.damaged.fetch_add(u64::from(!evicted), Ordering::Relaxed);
                     self.shared.forget(&id, place);
                 }
                 loaded.push((*number, block));
@@ -203,9 +212,22 @@ impl Store {
         self.shared.damaged.load(Ordering::Relaxed)
     }
 
+    /// Whether the last blocks handed over could be stored.
+    pub fn is_keeping(&self) -> bool {
+        self.shared.keeping.load(Ordering::Relaxed)
+    }
+
     /// Blocks that could not be stored since the start.
     pub fn not_kept(&self) -> u64 {
         self.shared.not_kept.load(Ordering::Relaxed)
+    }
+
+    /// The disk takes nothing, as one that hangs, until the sender is dropped.
+    #[cfg(test)]
+    pub fn stop_disk(&self) -> std::sync::mpsc::Sender<()> {
+        let (guard, until) = std::sync::mpsc::channel();
+        let _ = self.commands.send(Command::Halt { until });
+        guard
     }
 
     /// Stores what was handed over before and ends the writer. Later blocks are not stored.
@@ -228,6 +250,7 @@ impl Shared {
         let places = index.places(&key.0, from, u64::from(from) + u64::from(PAGE_BLOCKS));
         let places = places.unwrap_or_else(|error| {
             tracing::warn!(%error, "the read cache's index can't be read");
+            self.suspect(&error);
             Vec::new()
         });
         let page = Arc::new(Page(places.into_boxed_slice()));
@@ -249,6 +272,27 @@ impl Shared {
             }
         }
         self.pages.insert(key, Arc::new(Page(places.into_boxed_slice())));
+    }
+
+    fn suspect(&self, error: &rusqlite::Error) {
+        if index::is_damage(error) {
+            self.index_damaged.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins anew, empty. What is being read meanwhile is right or found wrong by its checksum.
+    fn start_over(&self) -> Result<(), rusqlite::Error> {
+        let mut index = self.index.lock();
+        // Closed before its files go: closing removes the log by name.
+        *index = Index::nowhere()?;
+        self.segments.remove_all();
+        if let Err(error) = empty(&self.dir) {
+            tracing::warn!(%error, "the damaged read cache can't be removed");
+        }
+        *index = Index::open(&self.dir.join("index.db"))?;
+        self.pages.clear();
+        self.index_damaged.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     fn forget(&self, id: &BlockId, place: &Place) {
@@ -302,12 +346,17 @@ fn open_parts(dir: &Path) -> Result<(Index, Segments), Box<dyn std::error::Error
 
 /// Removes everything a store keeps in `dir`.
 fn empty(dir: &Path) -> io::Result<()> {
-    let gone = |result: io::Result<()>| match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
     for name in ["index.db", "index.db-wal", "index.db-shm"] {
         gone(fs::remove_file(dir.join(name)))?;
     }
-    gone(fs::remove_dir_all(dir.join("segments")))
+    gone(fs::remove_dir_all(dir.join("segments")))?;
+    fs::create_dir_all(dir.join("segments"))
+}
+
+/// The result of a removal, content with what is not there.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

@@ -46,7 +46,8 @@ impl Segments {
                 None => fs::remove_file(&path)?,
             }
         }
-        let (kept, missing): (Vec<&SegmentRow>, Vec<&SegmentRow>) = rows.iter().partition(|row| present.contains_key(&row.id));
+        let (kept, missing): (Vec<&SegmentRow>, Vec<&SegmentRow>) =
+            rows.iter().partition(|row| present.contains_key(&row.id));
         let known = kept
             .iter()
             .map(|row| {
@@ -100,7 +101,8 @@ impl Segments {
 
     /// Creates the file of the new segment `id`.
     pub fn create(&self, id: u32, used: u64) -> io::Result<()> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(id))?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(id))?;
         self.open.insert(id, Arc::new(file));
         let segment = Segment { size: AtomicU64::new(0), used: AtomicU64::new(used) };
         self.known.write().insert(id, Arc::new(segment));
@@ -134,10 +136,14 @@ impl Segments {
             self.total.fetch_sub(segment.size.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.open.remove(&id);
-        match fs::remove_file(self.path(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        super::gone(fs::remove_file(self.path(id)))
+    }
+
+    /// Forgets every segment; the files are removed by the caller.
+    pub fn remove_all(&self) {
+        self.known.write().clear();
+        self.open.clear();
+        self.total.store(0, Ordering::Relaxed);
     }
 
     /// Reads `len` bytes at `offset` and notes the use. Blocks on the disk.

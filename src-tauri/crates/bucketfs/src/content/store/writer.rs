@@ -22,18 +22,28 @@ pub trait Stored: Send + Sync + 'static {
     fn stored(&self, blocks: &[(BlockId, bool)]);
 }
 
-/// A block to store. Its room in memory is given back when it is on disk or given up.
+/// A block to store.
 pub struct Keep {
     pub id: BlockId,
     pub bytes: Bytes,
-    pub room: OwnedSemaphorePermit,
     pub stored: Arc<dyn Stored>,
+    /// Its room in memory, given back when it is on disk or given up.
+    pub _room: OwnedSemaphorePermit,
 }
 
 pub enum Command {
     Keep(Keep),
-    Free { bytes: u64, answer: oneshot::Sender<u64> },
-    Close { answer: oneshot::Sender<()> },
+    Free {
+        bytes: u64,
+        answer: oneshot::Sender<u64>,
+    },
+    Close {
+        answer: oneshot::Sender<()>,
+    },
+    #[cfg(test)]
+    Halt {
+        until: std::sync::mpsc::Receiver<()>,
+    },
 }
 
 /// Starts the thread. It ends after `Close` or when nobody can send any more.
@@ -68,9 +78,12 @@ impl Writer {
                     Command::Close { answer } => {
                         self.store(&mut batch);
                         self.save_uses();
+                        self.shared.index.lock().settle();
                         inbox.close();
                         let _ = answer.send(());
                     }
+                    #[cfg(test)]
+                    Command::Halt { until } => drop(until.recv()),
                 }
                 if (batch.len() as u64) < most {
                     next = inbox.try_recv().ok();
@@ -86,16 +99,25 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
+        if self.shared.index_damaged.load(Ordering::Relaxed)
+            && let Err(error) = self.shared.start_over()
+        {
+            self.complain(&error.into());
+        }
         // Neighbours lie side by side in the segment: one read brings them back.
         batch.sort_by_key(|keep| (keep.id.content.0, keep.id.index));
         let kept = match self.write(batch) {
             Ok(()) => true,
             Err(error) => {
+                if let WriteError::Index(error) = &error {
+                    self.shared.suspect(error);
+                }
                 self.complain(&error);
                 self.shared.not_kept.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 false
             }
         };
+        self.shared.keeping.store(kept, Ordering::Relaxed);
         for group in batch.chunk_by(|a, b| Arc::ptr_eq(&a.stored, &b.stored)) {
             let told: Vec<(BlockId, bool)> = group.iter().map(|keep| (keep.id, kept)).collect();
             group[0].stored.stored(&told);

@@ -1,0 +1,278 @@
+//! One bucket as a file system: what is opened, what it owns, how it ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use hub::HubError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::attr::{FileId, Timestamp};
+use crate::content::{Content as ContentCache, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Events};
+use crate::names::{NameStore, Node, Place, merge};
+use crate::recovery;
+use crate::staging::{Staged, StagingArea};
+use crate::state_dir::StateDir;
+use crate::sync::listing::Listings;
+use crate::sync::queue::Queue;
+use crate::sync::report::Status;
+
+/// How one bucket is served.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Everything of this bucket on this machine.
+    pub state_dir: PathBuf,
+    /// Serve only what is below this key; `""` for the whole bucket, no slash at either end.
+    pub prefix: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub read_only: bool,
+    /// How long a file must be quiet before it is uploaded.
+    pub debounce: Duration,
+    /// Limit of the block cache, and of saved copies kept for reading, in bytes.
+    pub cache_bytes: u64,
+    /// Free space of the disk that is left alone, in bytes.
+    pub reserve_bytes: u64,
+    /// How often the Hub is asked whether something changed there.
+    pub poll: Duration,
+}
+
+impl Config {
+    pub fn new(state_dir: PathBuf) -> Self {
+        Config {
+            state_dir,
+            prefix: String::new(),
+            uid: 0,
+            gid: 0,
+            read_only: false,
+            debounce: Duration::from_secs(2),
+            cache_bytes: 10 << 30,
+            reserve_bytes: 256 << 20,
+            poll: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A file system over one bucket. Made by [`BucketFs::open`], ended by [`BucketFs::shutdown`].
+pub struct BucketFs {
+    pub(crate) config: Config,
+    pub(crate) state: StateDir,
+    pub(crate) names: NameStore,
+    pub(crate) staging: Arc<StagingArea>,
+    pub(crate) content: ContentCache,
+    pub(crate) bucket: hub::Bucket,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) listings: Listings,
+    pub(crate) queue: Queue,
+    /// Owns every task of this bucket; all end by `stop`.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    me: Weak<BucketFs>,
+}
+
+struct HubSource(hub::Bucket);
+
+impl Source for HubSource {
+    fn fetch(
+        &self,
+        hash: &str,
+        file_size: u64,
+        range: std::ops::Range<u64>,
+    ) -> BoxStream<'static, std::result::Result<bytes::Bytes, HubError>> {
+        Box::pin(self.0.read(hash, file_size, range))
+    }
+}
+
+impl BucketFs {
+    /// Takes the state directory, opens or rebuilds the database and takes up what an earlier life staged.
+    /// Works without the Hub. Nothing is sent before [`BucketFs::start_sync`].
+    ///
+    /// Errors: `Busy` when another process has the state directory, `Damaged` when its identity is lost.
+    pub async fn open(config: Config, bucket: hub::Bucket, events: Arc<dyn Events>) -> Result<Arc<Self>> {
+        let content = {
+            std::fs::create_dir_all(config.state_dir.join("cache"))
+                .map_err(|error| Error::disk(format!("making {}", config.state_dir.display()), &error))?;
+            let state = StateDir::open(&config.state_dir)?;
+            let source = Arc::new(HubSource(bucket.clone()));
+            (ContentCache::open(&state.cache(), config.cache_bytes, source).await?, state)
+        };
+        let (content, state) = content;
+        let (names, kept_at) = open_names(&state)?;
+        let staging = Arc::new(StagingArea::open(&state.staged())?);
+        let fs = Arc::new_cyclic(|me| BucketFs {
+            queue: Queue::new(),
+            listings: Listings::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            me: me.clone(),
+            config,
+            state,
+            names,
+            staging,
+            content,
+            bucket,
+            events,
+        });
+        fs.prepare_root().await?;
+        recovery::take_up(&fs, kept_at).await?;
+        Ok(fs)
+    }
+
+    async fn prepare_root(&self) -> Result<()> {
+        let (prefix, uid, gid) = (self.config.prefix.clone(), self.config.uid, self.config.gid);
+        self.names.change(move |tx| merge::ensure_fixed(tx, &prefix, uid, gid)).await?;
+        let root = self.live(crate::attr::ROOT)?;
+        match &root.place {
+            Place::At(prefix) if *prefix == self.config.prefix => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{} belongs to another folder of this bucket.", self.state.path().display()),
+            )
+            .advise("Use one state directory for each folder that is mounted.")),
+        }
+    }
+
+    /// Starts the queue and the watcher of remote changes.
+    pub fn start_sync(self: &Arc<Self>) {
+        if !self.config.read_only {
+            self.tasks.spawn(crate::sync::syncer::run(self.clone()));
+        }
+        self.tasks.spawn(crate::sync::watcher::run(self.clone()));
+    }
+
+    /// Stops every task and makes all that was acknowledged durable, within about `deadline`. What is not
+    /// on the Hub stays in the state directory for the next start. Returns what is left.
+    pub async fn shutdown(&self, deadline: Duration) -> Status {
+        let left = self.status();
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(deadline, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not end in time; nothing of theirs is lost");
+        }
+        for staged in self.staging.all() {
+            let outcome = blocking(move || Ok(staged.commit())).await;
+            if !matches!(outcome, Ok(Ok(()))) {
+                tracing::warn!(?outcome, "a staged file was not synced at the end");
+            }
+        }
+        if let Err(error) = self.names.sync().await {
+            tracing::warn!(%error, "the state database was not synced at the end");
+        }
+        self.content.close().await;
+        self.names.close();
+        left
+    }
+
+    /// The key of this bucket's file handles; outlives database and process.
+    pub fn handle_key(&self) -> [u8; 32] {
+        self.state.identity.handle_key().unwrap_or_default()
+    }
+
+    pub fn fsid(&self) -> u64 {
+        self.state.identity.fsid
+    }
+
+    /// The write verifier of the current epoch (RFC 1813 3.3.21).
+    pub fn write_verifier(&self) -> u64 {
+        self.staging.verifier()
+    }
+
+    pub fn read_only(&self) -> bool {
+        self.config.read_only
+    }
+
+    /// Answers stored with their changes, oldest first; for the server's reply cache at start.
+    pub fn stored_replies(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.names.ask(crate::names::query::stored_replies).unwrap_or_else(|error| {
+            tracing::error!(%error, "stored answers could not be read");
+            Vec::new()
+        })
+    }
+
+    pub(crate) fn this(&self) -> Result<Arc<Self>> {
+        self.me.upgrade().ok_or_else(|| Error::new(ErrorKind::LocalDisk, "BucketBar is shutting down."))
+    }
+
+    /// The row of a live id, or `Gone`.
+    pub(crate) fn live(&self, id: FileId) -> Result<Arc<Node>> {
+        self.names.node(id)?.ok_or_else(|| Error::new(ErrorKind::Gone, "This file has been removed."))
+    }
+
+    pub(crate) fn path_of(&self, node: &Node) -> String {
+        self.names.ask(|db| crate::names::query::shown_path(db, node)).unwrap_or_else(|_| node.display_name())
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.events.tell(event);
+    }
+
+    pub(crate) fn refuse_read_only(&self) -> Result<()> {
+        if self.config.read_only {
+            return Err(Error::new(ErrorKind::ReadOnly, "This bucket is mounted read-only."));
+        }
+        Ok(())
+    }
+
+    /// A file with edits that the Hub does not have.
+    pub(crate) fn is_edited(&self, id: FileId) -> bool {
+        self.staging.get(id).is_some_and(|staged| staged.with_layout(|layout| layout.dirty))
+    }
+
+    /// Gives a staged copy up off the runtime's threads.
+    pub(crate) async fn retire(&self, id: FileId) {
+        let staging = self.staging.clone();
+        let _ = blocking(move || {
+            staging.retire(id, |_| true);
+            Ok(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn note_path(&self, staged: Arc<Staged>, path: String) {
+        let _ = blocking(move || {
+            staged.note_path(&path);
+            Ok(())
+        })
+        .await;
+    }
+}
+
+/// Opens the database; a damaged one is kept aside (its new name is returned) and begun anew.
+fn open_names(state: &StateDir) -> Result<(NameStore, Option<PathBuf>)> {
+    match NameStore::open(&state.database(), &state.ids()) {
+        Ok(names) => Ok((names, None)),
+        Err(error) if error.kind == ErrorKind::Damaged => {
+            tracing::error!(%error, "the state database is kept aside and rebuilt");
+            let aside = keep_aside(&state.database())?;
+            Ok((NameStore::open(&state.database(), &state.ids())?, Some(aside)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn keep_aside(database: &Path) -> Result<PathBuf> {
+    let stamp = Timestamp::now().as_ms();
+    let aside = database.with_extension(format!("damaged-{stamp}.db"));
+    for suffix in ["", "-wal", "-shm"] {
+        let from = PathBuf::from(format!("{}{suffix}", database.display()));
+        let to = PathBuf::from(format!("{}{suffix}", aside.display()));
+        if from.exists() {
+            std::fs::rename(&from, &to)
+                .map_err(|error| Error::disk("keeping the damaged state database aside", &error))?;
+        }
+    }
+    Ok(aside)
+}
+
+/// Runs work that blocks on the local disk off the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Damaged, "A file operation met a programming error.")))
+}

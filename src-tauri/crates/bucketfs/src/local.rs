@@ -1,0 +1,3 @@
+//! Names that never leave this machine.
+
+pub mod litter;

@@ -1,0 +1,78 @@
+//! File ids that are never given twice, even when the database is lost (design.md promise 5).
+//!
+//! The file `ids` beside the database holds a mark above every id ever given. Ids are taken below the mark;
+//! before they reach it, a higher mark is written and synced.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::attr::FileId;
+use crate::durable::replace_file;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Below this are fixed ids (root, orphans, virtual files) and the cookies of `.` and `..`.
+pub const FIRST: u64 = 64;
+const STEP: u64 = 1 << 16;
+
+pub struct Ids {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    next: u64,
+    mark: u64,
+}
+
+impl Ids {
+    /// `highest` is the greatest id in the database: a mark below it (an old backup) is not believed.
+    pub fn open(path: &Path, highest: u64) -> Result<Self> {
+        let mark = match fs::read_to_string(path) {
+            Ok(text) => text.trim().parse::<u64>().map_err(|_| {
+                Error::new(ErrorKind::Damaged, format!("{} does not hold a number.", path.display()))
+                    .advise("Restore it from a backup or remove the whole state directory.")
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(Error::disk(format!("reading {}", path.display()), &error)),
+        };
+        // What lies below the mark may have been given in a life whose database is lost.
+        let next = mark.max(highest + 1).max(FIRST);
+        Ok(Ids { path: path.to_owned(), state: Mutex::new(State { next, mark: next }) })
+    }
+
+    /// A new id, below a mark that is on stable storage.
+    pub fn take(&self) -> Result<FileId> {
+        let mut state = self.state.lock();
+        if state.next >= state.mark {
+            let mark = state.next + STEP;
+            replace_file(&self.path, mark.to_string().as_bytes())
+                .map_err(|error| Error::disk("reserving file ids", &error))?;
+            state.mark = mark;
+        }
+        let id = FileId(state.next);
+        state.next += 1;
+        Ok(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_never_come_twice_whatever_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ids");
+        let first = Ids::open(&path, 0).unwrap();
+        let given: Vec<_> = (0..100).map(|_| first.take().unwrap()).collect();
+        drop(first);
+        // The database is lost: nobody knows the highest id, the mark does.
+        let second = Ids::open(&path, 0).unwrap();
+        assert!(second.take().unwrap() > *given.last().unwrap());
+        // The mark is older than the database.
+        let third = Ids::open(&path, 1 << 40).unwrap();
+        assert_eq!(third.take().unwrap().0, (1 << 40) + 1);
+    }
+}

@@ -1,0 +1,286 @@
+//! Taking a listing of the Hub into one folder of the tree.
+//!
+//! The listing is a hint about the past: what we changed since it was asked for is left alone (`settled`),
+//! what is edited here is never overwritten, and a name is taken away only by a listing that was complete.
+
+use std::collections::HashSet;
+
+use hub::TreeEntry;
+use sha2::{Digest, Sha256};
+
+use super::node::{Content, Layer, Node, Place};
+use super::query;
+use super::transaction::Tx;
+use crate::attr::{FileId, Kind, ROOT, Timestamp};
+use crate::error::Result;
+
+const NAME_MAX: usize = 255;
+
+/// What the merge must know of the rest of the file system.
+pub struct Outside<'a> {
+    /// Full keys that we added, changed or deleted on the Hub after the listing was asked for.
+    pub settled: &'a HashSet<String>,
+    /// `true` for a file with local edits.
+    pub edited: &'a dyn Fn(FileId) -> bool,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// Takes in one page of `folder`, which stands at `place` on the Hub. Adds the key components it saw to
+/// `seen`. `true` when something changed.
+pub fn take_page(
+    tx: &mut Tx<'_>,
+    folder: &Node,
+    place: &str,
+    page: &[TreeEntry],
+    outside: &Outside<'_>,
+    seen: &mut HashSet<String>,
+) -> Result<bool> {
+    let mut changed = false;
+    for entry in page {
+        let path = entry.path().trim_end_matches('/');
+        let Some(key) = component(path, place) else {
+            tracing::warn!(path, "a key the file system cannot show is left out");
+            continue;
+        };
+        seen.insert(key.to_owned());
+        if outside.settled.contains(path) || query::moved_away_from(tx.db(), path)? {
+            continue;
+        }
+        changed |= match entry {
+            TreeEntry::Directory { .. } => take_folder(tx, folder, key, outside)?,
+            TreeEntry::File(file) => {
+                let content = Content { hash: file.xet_hash.clone(), size: file.size };
+                let mtime = file.mtime_ms.or(file.uploaded_at_ms).map(Timestamp::from_ms);
+                take_file(tx, folder, key, path, content, mtime, outside)?
+            }
+        };
+    }
+    Ok(changed)
+}
+
+/// After the last page of a complete listing: what the Hub no longer has goes away, except local edits.
+pub fn take_away_unseen(
+    tx: &mut Tx<'_>,
+    folder: &Node,
+    place: &str,
+    outside: &Outside<'_>,
+    seen: &HashSet<String>,
+) -> Result<bool> {
+    let mut changed = false;
+    for mut child in tx.all_children(folder.id)? {
+        let Some(key) = child.key().map(str::to_owned) else { continue };
+        if child.layer == Layer::Local || child.place != Place::Inherited || seen.contains(&key) {
+            continue;
+        }
+        if outside.settled.contains(&query::join(place, &key)) {
+            continue;
+        }
+        match child.kind {
+            Kind::Directory => changed |= folder_vanished(tx, &mut child, outside)?,
+            _ if (outside.edited)(child.id) => {
+                // Deleted there, edited here: the edit stays and will be a new file.
+                child.place = Place::Nowhere;
+                tx.put(&child)?;
+            }
+            _ => {
+                child.gone = true;
+                tx.put(&child)?;
+                changed = true;
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// A folder without keys has no existence on the Hub. One that a person emptied here stays; one whose
+/// files somebody else deleted goes with them.
+fn folder_vanished(tx: &mut Tx<'_>, folder: &mut Node, outside: &Outside<'_>) -> Result<bool> {
+    let children = tx.all_children(folder.id)?;
+    let mut keeps = folder.listed && children.is_empty();
+    for mut child in children {
+        if child.kind == Kind::Directory && child.place == Place::Inherited {
+            keeps |= !folder_vanished(tx, &mut child, outside)?;
+        } else if child.layer == Layer::Local {
+            keeps |= !crate::local::litter::is_litter(&child.name);
+        } else if child.place != Place::Inherited || (outside.edited)(child.id) {
+            if child.place == Place::Inherited {
+                child.place = Place::Nowhere;
+                tx.put(&child)?;
+            }
+            keeps = true;
+        } else {
+            child.gone = true;
+            tx.put(&child)?;
+        }
+    }
+    if keeps {
+        folder.place = Place::Nowhere;
+        folder.listed = true;
+    } else {
+        folder.gone = true;
+    }
+    tx.put(folder)?;
+    Ok(!keeps)
+}
+
+fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, outside: &Outside<'_>) -> Result<bool> {
+    match query::child_by_key(tx.db(), parent.id, key)? {
+        Some(mut child) if child.kind == Kind::Directory => {
+            if child.place == Place::Nowhere {
+                child.place = Place::Inherited;
+                child.listed = false;
+                tx.put(&child)?;
+            }
+            Ok(false)
+        }
+        occupied => {
+            let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::Directory, Layer::Bucket)?;
+            name_it(tx, &mut child, key, occupied.is_some())?;
+            child.place = Place::Inherited;
+            (child.uid, child.gid) = (outside.uid, outside.gid);
+            tx.put(&child)?;
+            Ok(true)
+        }
+    }
+}
+
+fn take_file(
+    tx: &mut Tx<'_>,
+    parent: &Node,
+    key: &str,
+    path: &str,
+    content: Content,
+    mtime: Option<Timestamp>,
+    outside: &Outside<'_>,
+) -> Result<bool> {
+    if let Some(delete) = query::delete_at(tx.db(), path)? {
+        if delete.hash.as_deref() == Some(content.hash.as_str()) {
+            return Ok(false); // removed here, the Hub has not been told yet
+        }
+        // Somebody put a newer version there: their file is not ours to delete.
+        tx.forget_delete(path)?;
+    }
+    match query::child_by_key(tx.db(), parent.id, key)? {
+        Some(mut child) if child.kind != Kind::Directory => {
+            if child.place != Place::Inherited
+                || (outside.edited)(child.id)
+                || child.base.as_ref() == Some(&content)
+            {
+                return Ok(false); // ours is under way; the save compares identities
+            }
+            child.size = content.size;
+            child.base = Some(content);
+            child.touch();
+            tx.put(&child)?;
+            Ok(true)
+        }
+        occupied => {
+            let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::File, Layer::Bucket)?;
+            name_it(tx, &mut child, key, occupied.is_some())?;
+            child.place = Place::Inherited;
+            child.size = content.size;
+            child.base = Some(content);
+            (child.uid, child.gid) = (outside.uid, outside.gid);
+            if let Some(mtime) = mtime {
+                (child.mtime, child.ctime, child.atime) = (mtime, mtime, mtime);
+            }
+            tx.put(&child)?;
+            Ok(true)
+        }
+    }
+}
+
+/// The component of `path` directly below `place`, if a file system can show it at all.
+fn component<'p>(path: &'p str, place: &str) -> Option<&'p str> {
+    let rest = if place.is_empty() { path } else { path.strip_prefix(place)?.strip_prefix('/')? };
+    let fine = !rest.is_empty() && rest != "." && rest != ".." && !rest.contains('/') && !rest.contains('\0');
+    fine.then_some(rest)
+}
+
+/// Shows the key as it is where that is possible, else under a marked name that stays the same for ever:
+/// too long, equal to another under NFC, or file and folder of one name (design.md promise 12).
+fn name_it(tx: &Tx<'_>, child: &mut Node, key: &str, occupied: bool) -> Result<()> {
+    let clash = occupied || query::child(tx.db(), child.parent, key.as_bytes())?.is_some();
+    if !clash && key.len() <= NAME_MAX {
+        return Ok(());
+    }
+    child.key = Some(key.to_owned());
+    for salt in 0..64u32 {
+        let name = marked(key, child.kind, salt);
+        if query::child(tx.db(), child.parent, name.as_bytes())?.is_none() {
+            child.name = name.into_bytes();
+            return Ok(());
+        }
+    }
+    child.name = format!("{}~{}", child.id, "unnamed").into_bytes();
+    Ok(())
+}
+
+fn marked(key: &str, kind: Kind, salt: u32) -> String {
+    let digest = Sha256::new()
+        .chain_update(key.as_bytes())
+        .chain_update([kind == Kind::Directory].map(u8::from))
+        .chain_update(salt.to_le_bytes())
+        .finalize();
+    let mark = format!("~{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2]);
+    let (stem, extension) = match key.rfind('.') {
+        Some(dot) if dot > 0 && key.len() - dot <= 16 => key.split_at(dot),
+        _ => (key, ""),
+    };
+    let room = NAME_MAX - mark.len() - extension.len();
+    let mut cut = stem.len().min(room);
+    while !stem.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    format!("{}{mark}{extension}", &stem[..cut])
+}
+
+/// The root and its fixed companions, made on first use.
+pub fn ensure_fixed(tx: &mut Tx<'_>, prefix: &str, uid: u32, gid: u32) -> Result<()> {
+    if tx.node(ROOT)?.is_none() {
+        let mut root = Node::new(ROOT, ROOT, b"", Kind::Directory, Layer::Bucket);
+        root.place = Place::At(prefix.to_owned());
+        (root.uid, root.gid) = (uid, gid);
+        tx.put(&root)?;
+    }
+    if tx.node(ORPHANS)?.is_none() {
+        let mut orphans = Node::new(ORPHANS, ORPHANS, b"", Kind::Directory, Layer::Local);
+        orphans.listed = true;
+        tx.put(&orphans)?;
+    }
+    if tx.node(NEVER_INDEX)?.is_none() {
+        let mut marker = Node::new(NEVER_INDEX, ROOT, b".metadata_never_index", Kind::File, Layer::Local);
+        (marker.uid, marker.gid) = (uid, gid);
+        tx.put(&marker)?;
+    }
+    Ok(())
+}
+
+/// Where `.nfs…` files of removed folders wait for their last close; not reachable by name.
+pub const ORPHANS: FileId = FileId(2);
+/// Keeps Spotlight out (macos-nfs.md F).
+const NEVER_INDEX: FileId = FileId(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_names_fit_differ_and_keep_their_extension() {
+        let long = format!("{}.safetensors", "ü".repeat(300));
+        let name = marked(&long, Kind::File, 0);
+        assert!(name.len() <= NAME_MAX && name.ends_with(".safetensors"), "{name}");
+        assert_ne!(name, marked(&long, Kind::File, 1));
+        assert_ne!(marked("a", Kind::File, 0), marked("a", Kind::Directory, 0));
+    }
+
+    #[test]
+    fn keys_a_file_system_cannot_show_are_left_out() {
+        assert_eq!(component("a/b", "a"), Some("b"));
+        assert_eq!(component("logs.json", "logs"), None, "a neighbour by raw prefix");
+        for path in ["a/", "a/..", "a/.", "a//", "b/c", "a/x/y"] {
+            assert_eq!(component(path, "a"), None, "{path}");
+        }
+    }
+}

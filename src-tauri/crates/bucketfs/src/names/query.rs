@@ -1,0 +1,258 @@
+//! Questions to the database, the same for the writer inside a transaction and for readers.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use unicode_normalization::{UnicodeNormalization, is_nfc_quick};
+
+use super::node::{COLUMNS, Node, Place, from_row};
+use crate::attr::{FileId, ROOT};
+use crate::error::Result;
+
+/// Folders nest no deeper: a guard against a damaged `parent` column that forms a ring.
+const MAX_DEPTH: usize = 4096;
+
+/// The form in which names are compared when the exact bytes are not there (macos-nfs.md B11).
+pub fn folded(name: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(name) {
+        Ok(text) if is_nfc_quick(text.chars()) != unicode_normalization::IsNormalized::Yes => {
+            text.nfc().collect::<String>().into_bytes()
+        }
+        _ => name.to_vec(),
+    }
+}
+
+pub fn node(db: &Connection, id: FileId) -> Result<Option<Node>> {
+    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE id = ?1");
+    Ok(db.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
+}
+
+/// The child with exactly these bytes, else one that is equal under NFC.
+pub fn child(db: &Connection, parent: FileId, name: &[u8]) -> Result<Option<Node>> {
+    let exact = format!("SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND name = ?2 AND gone = 0");
+    let found = db.prepare_cached(&exact)?.query_row(params![parent, name], from_row).optional()?;
+    if found.is_some() || name.is_ascii() {
+        return Ok(found);
+    }
+    let alike = format!(
+        "SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND folded = ?2 AND gone = 0 ORDER BY id LIMIT 1"
+    );
+    Ok(db.prepare_cached(&alike)?.query_row(params![parent, folded(name)], from_row).optional()?)
+}
+
+/// Children with an id above `after`, in id order: an order no insertion or deletion disturbs.
+pub fn children(db: &Connection, parent: FileId, after: FileId, limit: usize) -> Result<Vec<Node>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND id > ?2 AND gone = 0 AND id <> ?1 ORDER BY id LIMIT ?3"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![parent, after, limit as i64], from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Nodes the Hub has somewhere else than where their parent's place says.
+pub fn displaced(db: &Connection) -> Result<Vec<Node>> {
+    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE place = 2 AND gone = 0 ORDER BY id");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Files of the bucket that the Hub has nowhere, staged or not.
+pub fn unplaced(db: &Connection) -> Result<Vec<Node>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM nodes WHERE kind = 1 AND place = 0 AND layer = 0 AND gone = 0 ORDER BY id"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The live child of the bucket's layer that stands for this key component.
+pub fn child_by_key(db: &Connection, parent: FileId, key: &str) -> Result<Option<Node>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND gone = 0 AND layer = 0 \
+         AND ((key IS NULL AND name = ?3) OR key = ?2) ORDER BY id LIMIT 1"
+    );
+    Ok(db.prepare_cached(&sql)?.query_row(params![parent, key, key.as_bytes()], from_row).optional()?)
+}
+
+pub fn symlinks(db: &Connection) -> Result<Vec<Node>> {
+    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE kind = 3 AND layer = 0 AND gone = 0 ORDER BY id");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Folders of the bucket in which nothing is that the Hub could hold.
+pub fn empty_folders(db: &Connection) -> Result<Vec<Node>> {
+    let columns =
+        COLUMNS.split(", ").map(|column| format!("d.{}", column.trim())).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "SELECT {columns} FROM nodes d WHERE d.kind = 2 AND d.layer = 0 AND d.gone = 0 AND d.place = 0 AND d.id > 64 \
+         AND NOT EXISTS (SELECT 1 FROM nodes c WHERE c.parent = d.id AND c.gone = 0 AND c.layer = 0 AND c.kind <> 3)"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A key waiting to be deleted on the Hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingDelete {
+    pub path: String,
+    /// The content it had when it was removed here; another one on the Hub is somebody else's newer file.
+    pub hash: Option<String>,
+    pub since_ms: i64,
+}
+
+pub fn deletes(db: &Connection) -> Result<Vec<PendingDelete>> {
+    let mut statement = db.prepare_cached("SELECT path, hash, since FROM deletes ORDER BY path")?;
+    let rows = statement.query_map([], |row| {
+        Ok(PendingDelete { path: row.get(0)?, hash: row.get(1)?, since_ms: row.get(2)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub fn delete_at(db: &Connection, path: &str) -> Result<Option<PendingDelete>> {
+    let mut statement = db.prepare_cached("SELECT path, hash, since FROM deletes WHERE path = ?1")?;
+    Ok(statement
+        .query_row([path], |row| {
+            Ok(PendingDelete { path: row.get(0)?, hash: row.get(1)?, since_ms: row.get(2)? })
+        })
+        .optional()?)
+}
+
+/// `true` when a node that was moved away locally still has its content at this key of the Hub.
+pub fn moved_away_from(db: &Connection, path: &str) -> Result<bool> {
+    let mut statement =
+        db.prepare_cached("SELECT 1 FROM nodes WHERE place = 2 AND place_path = ?1 AND gone = 0 LIMIT 1")?;
+    Ok(statement.exists([path])?)
+}
+
+pub fn highest_id(db: &Connection) -> Result<u64> {
+    let highest: i64 = db.query_row("SELECT COALESCE(MAX(id), 0) FROM nodes", [], |row| row.get(0))?;
+    Ok(highest.max(0) as u64)
+}
+
+pub fn stored_replies(db: &Connection) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut statement = db.prepare_cached("SELECT key, reply FROM replies ORDER BY seq")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub fn join(folder: &str, key: &str) -> String {
+    if folder.is_empty() { key.to_owned() } else { format!("{folder}/{key}") }
+}
+
+/// The node's path as a person sees it, for messages; without a leading slash.
+pub fn shown_path(db: &Connection, node: &Node) -> Result<String> {
+    let mut parts = vec![node.display_name()];
+    let mut up = node.parent;
+    for _ in 0..MAX_DEPTH {
+        if up == ROOT {
+            break;
+        }
+        let Some(parent) = self::node(db, up)? else { break };
+        parts.push(parent.display_name());
+        up = parent.parent;
+    }
+    parts.reverse();
+    Ok(parts.join("/"))
+}
+
+/// The key the node ought to have on the Hub: the root's place plus the keys on the way down. `None` for
+/// nodes that never leave this machine, or have a name on the way that cannot be a key.
+pub fn desired_place(db: &Connection, node: &Node) -> Result<Option<String>> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut current = node.clone();
+    for _ in 0..MAX_DEPTH {
+        if current.id == ROOT {
+            let Place::At(prefix) = &current.place else { return Ok(None) };
+            let mut path = prefix.clone();
+            for part in parts.iter().rev() {
+                path = join(&path, part);
+            }
+            return Ok(Some(path));
+        }
+        if current.layer == super::Layer::Local || current.gone {
+            return Ok(None);
+        }
+        match current.key() {
+            Some(key)
+                if current.key.is_some() || crate::local::litter::refused_by_hub(&current.name).is_none() =>
+            {
+                parts.push(key.to_owned());
+            }
+            _ => return Ok(None),
+        }
+        match self::node(db, current.parent)? {
+            Some(parent) => current = parent,
+            None => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// The key under which the Hub has the node now; for a folder the prefix of what is below it.
+pub fn actual_place(db: &Connection, node: &Node) -> Result<Option<String>> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut current = node.clone();
+    for _ in 0..MAX_DEPTH {
+        match &current.place {
+            Place::Nowhere => return Ok(None),
+            Place::At(path) => {
+                let mut path = path.clone();
+                for part in parts.iter().rev() {
+                    path = join(&path, part);
+                }
+                return Ok(Some(path));
+            }
+            Place::Inherited => {
+                let Some(key) = current.key() else { return Ok(None) };
+                parts.push(key.to_owned());
+                match self::node(db, current.parent)? {
+                    Some(parent) => current = parent,
+                    None => return Ok(None),
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The live node that a full key leads to, by the names as they are now.
+pub fn resolve(db: &Connection, path: &str) -> Result<Option<Node>> {
+    let Some(root) = node(db, ROOT)? else { return Ok(None) };
+    let Place::At(prefix) = &root.place else { return Ok(None) };
+    let rest = match path.strip_prefix(prefix.as_str()) {
+        Some(rest) if prefix.is_empty() => rest,
+        Some(rest) => rest.strip_prefix('/').unwrap_or(""),
+        None => return Ok(None),
+    };
+    let mut current = root;
+    for part in rest.split('/').filter(|part| !part.is_empty()) {
+        let found = child_by_key(db, current.id, part)?;
+        match found {
+            Some(next) => current = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(current))
+}
+
+/// `true` when `inner` is `outer` or below it.
+pub fn is_below(db: &Connection, inner: FileId, outer: FileId) -> Result<bool> {
+    let mut current = inner;
+    for _ in 0..MAX_DEPTH {
+        if current == outer {
+            return Ok(true);
+        }
+        if current == ROOT {
+            return Ok(false);
+        }
+        match node(db, current)? {
+            Some(found) => current = found.parent,
+            None => return Ok(false),
+        }
+    }
+    Ok(false)
+}

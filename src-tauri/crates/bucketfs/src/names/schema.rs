@@ -1,0 +1,110 @@
+//! The state database of one bucket: opening, pragmas, tables.
+//!
+//! WAL with `synchronous = NORMAL`: a transaction that returned survives kill -9 of this process, and a
+//! power cut once [`super::NameStore::sync`] returned (design.md promise 6).
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Format of the tables; a database of another version is refused, never guessed at.
+pub const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS nodes(
+  id INTEGER PRIMARY KEY,
+  parent INTEGER NOT NULL,
+  name BLOB NOT NULL,
+  folded BLOB NOT NULL,
+  key TEXT,
+  kind INTEGER NOT NULL,
+  layer INTEGER NOT NULL,
+  gone INTEGER NOT NULL,
+  mode INTEGER NOT NULL,
+  uid INTEGER NOT NULL,
+  gid INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  atime INTEGER NOT NULL,
+  mtime INTEGER NOT NULL,
+  ctime INTEGER NOT NULL,
+  base_hash TEXT,
+  base_size INTEGER,
+  place INTEGER NOT NULL,
+  place_path TEXT,
+  expect TEXT,
+  verifier BLOB,
+  target BLOB,
+  listed INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS nodes_by_name ON nodes(parent, name) WHERE gone = 0;
+CREATE INDEX IF NOT EXISTS nodes_by_folded ON nodes(parent, folded) WHERE gone = 0;
+CREATE INDEX IF NOT EXISTS nodes_in_order ON nodes(parent, id) WHERE gone = 0;
+CREATE INDEX IF NOT EXISTS nodes_displaced ON nodes(place_path) WHERE place = 2;
+CREATE INDEX IF NOT EXISTS nodes_unplaced ON nodes(id) WHERE kind = 1 AND place = 0 AND layer = 0 AND gone = 0;
+CREATE INDEX IF NOT EXISTS nodes_by_key ON nodes(parent, key) WHERE key IS NOT NULL AND gone = 0;
+-- Keys to be deleted on the Hub, with the content they had when the file was removed here.
+CREATE TABLE IF NOT EXISTS deletes(
+  path TEXT PRIMARY KEY,
+  hash TEXT,
+  since INTEGER NOT NULL
+);
+-- Answers of calls that must not be done twice.
+CREATE TABLE IF NOT EXISTS replies(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  key BLOB NOT NULL,
+  reply BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+";
+
+/// Opens (and makes) the database for its one writer and checks that it is sound.
+///
+/// Errors: [`ErrorKind::Damaged`] for a corrupt or foreign file.
+pub fn open_writer(path: &Path) -> Result<Connection> {
+    let db = Connection::open(path)?;
+    configure(&db)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found != 0 && found != VERSION {
+        return Err(Error::new(
+            ErrorKind::Damaged,
+            format!("The state database has format {found}, this version knows {VERSION}."),
+        ));
+    }
+    check(&db)?;
+    db.execute_batch(TABLES)?;
+    db.pragma_update(None, "user_version", VERSION)?;
+    Ok(db)
+}
+
+pub fn open_reader(path: &Path) -> Result<Connection> {
+    let db = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    configure(&db)?;
+    Ok(db)
+}
+
+fn configure(db: &Connection) -> Result<()> {
+    db.busy_timeout(Duration::from_secs(5))?;
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    db.pragma_update(None, "cache_size", -8 * 1024)?;
+    // On macOS a plain fsync leaves data in the drive's cache; elsewhere these are no-ops.
+    db.pragma_update(None, "fullfsync", true)?;
+    db.pragma_update(None, "checkpoint_fullfsync", true)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn check(db: &Connection) -> Result<()> {
+    let verdict: String = db.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Damaged, format!("The state database is damaged: {verdict}.")))
+    }
+}

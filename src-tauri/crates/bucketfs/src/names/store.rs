@@ -1,0 +1,258 @@
+//! The tree of one bucket: one writer thread that groups changes into transactions, readers beside it, and
+//! a bounded cache of rows before both.
+//!
+//! A change is acknowledged after its transaction reached the WAL (it survives kill -9). The cache is
+//! brought up to date between the commit and the acknowledgement, under `apply`, which readers hold while
+//! they fill it: an old row can't be put back after the commit that changed it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+use quick_cache::sync::Cache;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::ids::Ids;
+use super::node::Node;
+use super::query;
+use super::schema;
+use super::transaction::Tx;
+use crate::attr::FileId;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Rows kept in memory, whatever the bucket's size (about 400 bytes each).
+const CACHED_NODES: usize = 100_000;
+/// Changes that share one transaction at most.
+const BATCH: usize = 256;
+const READERS: usize = 4;
+
+type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+
+pub struct NameStore {
+    jobs: Mutex<Option<mpsc::UnboundedSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+    path: PathBuf,
+    readers: Mutex<Vec<Connection>>,
+}
+
+struct Shared {
+    cache: Cache<FileId, Arc<Node>>,
+    apply: RwLock<()>,
+    /// Transactions committed, and how many of them are on stable storage.
+    committed: AtomicU64,
+    synced: AtomicU64,
+}
+
+struct Writer {
+    db: Connection,
+    ids: Ids,
+    shared: Arc<Shared>,
+    /// Answers to give when the transaction is committed (or has failed).
+    waiting: Vec<Box<dyn FnOnce(Option<&Error>) + Send>>,
+    touched: Vec<FileId>,
+}
+
+impl NameStore {
+    pub fn open(path: &Path, ids: &Path) -> Result<Self> {
+        let db = schema::open_writer(path)?;
+        let ids = Ids::open(ids, query::highest_id(&db)?)?;
+        let shared = Arc::new(Shared {
+            cache: Cache::new(CACHED_NODES),
+            apply: RwLock::new(()),
+            committed: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+        });
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        let writer = Writer { db, ids, shared: shared.clone(), waiting: Vec::new(), touched: Vec::new() };
+        let thread = std::thread::Builder::new()
+            .name("names".into())
+            .spawn(move || writer.run(inbox))
+            .map_err(|error| Error::disk("starting the thread of the state database", &error))?;
+        Ok(NameStore {
+            jobs: Mutex::new(Some(jobs)),
+            thread: Mutex::new(Some(thread)),
+            shared,
+            path: path.to_owned(),
+            readers: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Runs `change` in a transaction. On `Ok` it is committed to the WAL; on `Err` nothing of it is.
+    /// The change is carried out even when the caller stops waiting.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, wait) = oneshot::channel();
+        self.post(Box::new(move |writer| writer.apply(change, answer)))?;
+        wait.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// On return every change acknowledged before the call is on stable storage.
+    pub async fn sync(&self) -> Result<()> {
+        let target = self.shared.committed.load(Ordering::Acquire);
+        if self.shared.synced.load(Ordering::Acquire) >= target {
+            return Ok(());
+        }
+        let (answer, wait) = oneshot::channel();
+        self.post(Box::new(move |writer| {
+            let _ = answer.send(writer.sync(target));
+        }))?;
+        wait.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// The row of `id` as of the last acknowledged change.
+    pub fn node(&self, id: FileId) -> Result<Option<Arc<Node>>> {
+        if let Some(node) = self.shared.cache.get(&id) {
+            return Ok(Some(node));
+        }
+        let _fill = self.shared.apply.read();
+        let found = self.ask(|db| query::node(db, id))?.map(Arc::new);
+        if let Some(node) = &found {
+            self.shared.cache.insert(id, node.clone());
+        }
+        Ok(found)
+    }
+
+    /// Asks the database; sees every acknowledged change.
+    pub fn ask<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let pooled = self.readers.lock().pop();
+        let db = match pooled {
+            Some(db) => db,
+            None => schema::open_reader(&self.path)?,
+        };
+        let answer = question(&db);
+        let mut readers = self.readers.lock();
+        if readers.len() < READERS {
+            readers.push(db);
+        }
+        answer
+    }
+
+    /// Ends the writer after what was posted before; the database is closed on return.
+    pub fn close(&self) {
+        self.jobs.lock().take();
+        self.readers.lock().clear();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the state database had panicked");
+        }
+    }
+
+    fn post(&self, job: Job) -> Result<()> {
+        match &*self.jobs.lock() {
+            Some(jobs) => jobs.send(job).map_err(|_| closed()),
+            None => Err(closed()),
+        }
+    }
+}
+
+impl Drop for NameStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::LocalDisk, "The state database is closed.").advise("BucketBar is shutting down.")
+}
+
+impl Writer {
+    fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
+        while let Some(first) = inbox.blocking_recv() {
+            let begun = self.db.execute_batch("BEGIN IMMEDIATE");
+            if let Err(error) = &begun {
+                tracing::error!(%error, "the state database took no transaction");
+            }
+            first(&mut self);
+            for _ in 1..BATCH {
+                match inbox.try_recv() {
+                    Ok(job) => job(&mut self),
+                    Err(_) => break,
+                }
+            }
+            self.commit(begun.err().map(Error::from));
+        }
+        if let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(%error, "the state database was not checkpointed at the end");
+        }
+    }
+
+    /// One change inside the batch's transaction, in a savepoint of its own: its failure undoes it alone.
+    fn apply<T: Send + 'static>(
+        &mut self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+        answer: oneshot::Sender<Result<T>>,
+    ) {
+        let outcome = self.in_savepoint(change);
+        self.waiting.push(Box::new(move |failed| {
+            let outcome = match failed {
+                Some(error) => Err(error.clone()),
+                None => outcome,
+            };
+            let _ = answer.send(outcome);
+        }));
+    }
+
+    fn in_savepoint<T>(&mut self, change: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+        self.db.execute_batch("SAVEPOINT one")?;
+        let mut tx = Tx { db: &self.db, ids: &self.ids, touched: Vec::new() };
+        // A panic in one change must not take the writer (and with it every bucket name) along.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| change(&mut tx)))
+            .unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Damaged, "A change to the tree met a programming error."))
+            });
+        let touched = tx.touched;
+        match &outcome {
+            Ok(_) => {
+                self.db.execute_batch("RELEASE one")?;
+                self.touched.extend(touched);
+            }
+            Err(_) => self.db.execute_batch("ROLLBACK TO one; RELEASE one")?,
+        }
+        outcome
+    }
+
+    fn commit(&mut self, begin_failed: Option<Error>) {
+        let failed = {
+            let _apply = self.shared.apply.write();
+            let failed = begin_failed.or_else(|| self.db.execute_batch("COMMIT").err().map(Error::from));
+            if failed.is_some() {
+                let _ = self.db.execute_batch("ROLLBACK");
+            } else if !self.touched.is_empty() {
+                self.shared.committed.fetch_add(1, Ordering::AcqRel);
+            }
+            for id in self.touched.drain(..) {
+                self.shared.cache.remove(&id);
+            }
+            failed
+        };
+        for answer in self.waiting.drain(..) {
+            answer(failed.as_ref());
+        }
+    }
+
+    /// Syncs the WAL: a FULL transaction syncs every frame before its own.
+    fn sync(&mut self, target: u64) -> Result<()> {
+        if self.shared.synced.load(Ordering::Acquire) >= target {
+            return Ok(());
+        }
+        self.commit(None);
+        let now = self.shared.committed.load(Ordering::Acquire);
+        self.db.pragma_update(None, "synchronous", "FULL")?;
+        let written = self.db.execute(
+            "INSERT INTO meta(name, value) VALUES ('synced', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1",
+            [],
+        );
+        self.db.pragma_update(None, "synchronous", "NORMAL")?;
+        written?;
+        self.shared.synced.store(now, Ordering::Release);
+        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(())
+    }
+}

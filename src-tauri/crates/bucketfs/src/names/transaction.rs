@@ -1,0 +1,162 @@
+//! Changes to the tree, inside the writer's transaction.
+
+use rusqlite::{Connection, params};
+
+use super::ids::Ids;
+use super::node::{COLUMNS, Layer, Node, Place};
+use super::query;
+use crate::attr::{FileId, Kind, Timestamp};
+use crate::error::{Error, ErrorKind, Result};
+use crate::receipt::Receipt;
+
+/// Answers kept for calls resent after a crash; a client resends within minutes.
+const REPLIES_KEPT: i64 = 4096;
+
+/// The writer's view of the database while one change runs. What it touched is dropped from the
+/// caches when the transaction has been committed.
+pub struct Tx<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) ids: &'a Ids,
+    pub(super) touched: Vec<FileId>,
+}
+
+impl Tx<'_> {
+    pub fn db(&self) -> &Connection {
+        self.db
+    }
+
+    pub fn node(&self, id: FileId) -> Result<Option<Node>> {
+        query::node(self.db, id)
+    }
+
+    /// The live node, or `Gone`.
+    pub fn live(&self, id: FileId) -> Result<Node> {
+        self.node(id)?.ok_or_else(|| Error::new(ErrorKind::Gone, "This file has been removed."))
+    }
+
+    /// The live folder, or `Gone` / `NotDirectory`.
+    pub fn folder(&self, id: FileId) -> Result<Node> {
+        let node = self.live(id)?;
+        if node.kind != Kind::Directory {
+            return Err(Error::new(
+                ErrorKind::NotDirectory,
+                format!("{} is not a folder.", node.display_name()),
+            ));
+        }
+        if node.gone {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("{} was deleted elsewhere.", node.display_name()),
+            ));
+        }
+        Ok(node)
+    }
+
+    pub fn child(&self, parent: FileId, name: &[u8]) -> Result<Option<Node>> {
+        query::child(self.db, parent, name)
+    }
+
+    pub fn all_children(&self, parent: FileId) -> Result<Vec<Node>> {
+        query::children(self.db, parent, FileId(0), i64::MAX as usize)
+    }
+
+    /// A fresh node; not in the database before [`Tx::put`].
+    pub fn new_node(&self, parent: FileId, name: &[u8], kind: Kind, layer: Layer) -> Result<Node> {
+        Ok(Node::new(self.ids.take()?, parent, name, kind, layer))
+    }
+
+    pub fn put(&mut self, node: &Node) -> Result<()> {
+        let (place, place_path) = match &node.place {
+            Place::Nowhere => (0i64, None),
+            Place::Inherited => (1, None),
+            Place::At(path) => (2, Some(path)),
+        };
+        let sql = format!(
+            "INSERT OR REPLACE INTO nodes({COLUMNS}, folded) VALUES \
+             (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)"
+        );
+        self.db.prepare_cached(&sql)?.execute(params![
+            node.id,
+            node.parent,
+            node.name,
+            node.key,
+            node.kind,
+            if node.layer == Layer::Bucket { 0i64 } else { 1 },
+            node.gone,
+            node.mode,
+            node.uid,
+            node.gid,
+            node.size as i64,
+            node.atime,
+            node.mtime,
+            node.ctime,
+            node.base.as_ref().map(|base| &base.hash),
+            node.base.as_ref().map(|base| base.size as i64),
+            place,
+            place_path,
+            node.expect,
+            node.verifier.as_ref().map(|v| v.as_slice()),
+            node.target,
+            node.listed,
+            query::folded(&node.name),
+        ])?;
+        self.touched.push(node.id);
+        Ok(())
+    }
+
+    /// Takes the row away: the id is gone for good.
+    pub fn erase(&mut self, id: FileId) -> Result<()> {
+        self.db.prepare_cached("DELETE FROM nodes WHERE id = ?1")?.execute([id])?;
+        self.touched.push(id);
+        Ok(())
+    }
+
+    /// Moves the folder's clock: the kernel's only sign that its names changed.
+    pub fn touch_folder(&mut self, id: FileId) -> Result<Node> {
+        let mut folder = self.live(id)?;
+        folder.touch();
+        self.put(&folder)?;
+        Ok(folder)
+    }
+
+    /// Notes that the key is to be deleted on the Hub, where it holds `hash`.
+    pub fn delete_later(&mut self, path: &str, hash: Option<&str>) -> Result<()> {
+        self.db
+            .prepare_cached("INSERT OR REPLACE INTO deletes(path, hash, since) VALUES (?1, ?2, ?3)")?
+            .execute(params![path, hash, Timestamp::now().as_ms()])?;
+        Ok(())
+    }
+
+    /// Forgets a delete (it was done, or a new file stands at the key).
+    pub fn forget_delete(&mut self, path: &str) -> Result<()> {
+        self.db.prepare_cached("DELETE FROM deletes WHERE path = ?1")?.execute([path])?;
+        Ok(())
+    }
+
+    /// Stores the caller's answer together with the change.
+    pub fn keep_receipt<T>(&mut self, receipt: Option<Receipt<T>>, success: &T) -> Result<()> {
+        let Some(receipt) = receipt else { return Ok(()) };
+        let (key, reply) = receipt.encode(success);
+        self.db
+            .prepare_cached("INSERT INTO replies(key, reply) VALUES (?1, ?2)")?
+            .execute(params![key, reply])?;
+        let last = self.db.last_insert_rowid();
+        if last % 256 == 0 {
+            self.db.prepare_cached("DELETE FROM replies WHERE seq <= ?1")?.execute([last - REPLIES_KEPT])?;
+        }
+        Ok(())
+    }
+
+    /// Says where the Hub has the node now, in the shortest form: inherited where that is the same.
+    pub fn set_place(&mut self, node: &mut Node, path: &str) -> Result<()> {
+        let inherited = match (self.node(node.parent)?, node.key()) {
+            (Some(parent), Some(key)) => {
+                query::actual_place(self.db, &parent)?.map(|folder| query::join(&folder, key))
+            }
+            _ => None,
+        };
+        node.place =
+            if inherited.as_deref() == Some(path) { Place::Inherited } else { Place::At(path.to_owned()) };
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! READ, WRITE and COMMIT.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::attributes::{MAX_SIZE, merge_staged, refused};
+use crate::attr::{Attr, Change, FileId, Kind, Stamp};
+use crate::bucket_fs::{BucketFs, blocking};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::names::{Layer, Node};
+use crate::staging::{Birth, Layout, Moved, ReadPiece, Refusal, Staged};
+
+/// Success of [`BucketFs::read`].
+#[derive(Debug, Clone)]
+pub struct Read {
+    pub data: Vec<Bytes>,
+    pub eof: bool,
+    pub attr: Attr,
+}
+
+/// Success of [`BucketFs::write`].
+#[derive(Debug, Clone, Copy)]
+pub struct Write {
+    pub count: u32,
+    /// On stable storage on return.
+    pub durable: bool,
+    /// The verifier of the epoch in which the bytes were taken.
+    pub verifier: u64,
+    pub change: Change,
+}
+
+/// Success of [`BucketFs::commit`].
+#[derive(Debug, Clone, Copy)]
+pub struct Commit {
+    pub verifier: u64,
+    pub attr: Attr,
+}
+
+/// How often an operation looks a file up again whose staged copy was given up under it.
+const TRIES: usize = 8;
+
+impl BucketFs {
+    /// Bytes `offset..offset + count`, cut at the end of the file: local edits from the staged copy, the rest
+    /// from the block cache or the Hub. Waits for the Hub; the caller bounds that and may drop the future.
+    pub async fn read(&self, id: FileId, offset: u64, count: u32) -> Result<Read> {
+        for _ in 0..TRIES {
+            let node = self.live(id)?;
+            match node.kind {
+                Kind::File => {}
+                Kind::Directory => return Err(Error::new(ErrorKind::IsDirectory, "This is a folder.")),
+                Kind::Symlink => return Err(Error::new(ErrorKind::Invalid, "This is a symbolic link.")),
+            }
+            let range = offset..offset.saturating_add(u64::from(count));
+            let Some(staged) = self.staging.get(id) else {
+                return self.read_clean(&node, range).await;
+            };
+            let name = node.clone();
+            match blocking(move || Ok(staged.read(range))).await? {
+                Ok(plan) => {
+                    let mut data = Vec::with_capacity(plan.pieces.len());
+                    for piece in plan.pieces {
+                        match piece {
+                            ReadPiece::Bytes(bytes) => data.push(bytes),
+                            ReadPiece::Base(base, range) => {
+                                data.extend(self.content.read(&base.hash, base.size, range).await?);
+                            }
+                        }
+                    }
+                    let mut attr = node.attr();
+                    merge_staged(&mut attr, plan.size, plan.mtime);
+                    let eof = offset.saturating_add(u64::from(count)) >= plan.size;
+                    return Ok(Read { data, eof, attr });
+                }
+                Err(Refusal::Retired) => continue,
+                Err(refusal) => return Err(refused(refusal, &name.display_name())),
+            }
+        }
+        Err(Error::new(ErrorKind::Slow, "This file is being given up and taken back."))
+    }
+
+    async fn read_clean(&self, node: &Node, range: std::ops::Range<u64>) -> Result<Read> {
+        let attr = node.attr();
+        let end = range.end.min(node.size);
+        let eof = range.end >= node.size;
+        let data = match &node.base {
+            Some(base) if range.start < end => {
+                self.content.read(&base.hash, base.size, range.start..end).await?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Read { data, eof, attr })
+    }
+
+    /// Takes `data` at `offset`. On return the bytes and the extent that locates them survive kill -9; with
+    /// `durable` they are on stable storage. A failure leaves a hole and is told out of band.
+    pub async fn write(&self, id: FileId, offset: u64, data: Bytes, durable: bool) -> Result<Write> {
+        self.refuse_read_only()?;
+        if offset.checked_add(data.len() as u64).is_none_or(|end| end > MAX_SIZE) {
+            return Err(Error::new(ErrorKind::TooBig, "This file cannot be that large."));
+        }
+        // Before the bytes are taken: should a sync fail meanwhile, the client sends them again.
+        let verifier = self.write_verifier();
+        for _ in 0..TRIES {
+            let node = self.live(id)?;
+            if node.kind != Kind::File {
+                return Err(Error::new(ErrorKind::IsDirectory, "This is not a file."));
+            }
+            let outcome = match self.staged_for_change(&node).await {
+                Ok(staged) => {
+                    let full = self.lacks_space(data.len() as u64);
+                    let data = data.clone();
+                    blocking(move || {
+                        if full {
+                            staged.refuse(offset..offset + data.len() as u64);
+                            return Ok(Err(Refusal::Disk(std::io::ErrorKind::StorageFull.into())));
+                        }
+                        Ok(staged.write(offset, &data, durable))
+                    })
+                    .await?
+                }
+                Err(error) => return Err(self.write_failed(&node, error)),
+            };
+            match outcome {
+                Ok(moved) => {
+                    self.queue.wake();
+                    let change = file_change(&node, moved);
+                    return Ok(Write { count: data.len() as u32, durable, verifier, change });
+                }
+                Err(Refusal::Retired) => continue,
+                Err(refusal) => {
+                    let error = refused(refusal, &self.path_of(&node));
+                    return Err(self.write_failed(&node, error));
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Slow, "This file is being given up and taken back."))
+    }
+
+    fn write_failed(&self, node: &Node, error: Error) -> Error {
+        self.tell(Event::WriteFailed { path: self.path_of(node), cause: error.to_string() });
+        error
+    }
+
+    fn lacks_space(&self, wanted: u64) -> bool {
+        self.space().is_ok_and(|space| space.available < wanted)
+    }
+
+    /// "Safe on this disk": data, extents and all names acknowledged before are on stable storage when the
+    /// verifier in the answer is the one the writes were answered with. A failed sync begins a new epoch
+    /// and is answered with its verifier, so that the client sends everything again (promise 3).
+    ///
+    /// Errors: `LocalDisk` while a failed write has left a hole.
+    pub async fn commit(&self, id: FileId, _offset: u64, _count: u32) -> Result<Commit> {
+        let node = self.live(id)?;
+        let verifier = self.write_verifier();
+        if let Some(staged) = self.staging.get(id) {
+            match blocking(move || Ok(staged.commit())).await? {
+                Ok(()) | Err(Refusal::Retired) => {}
+                Err(Refusal::Hole) => return Err(refused(Refusal::Hole, &self.path_of(&node))),
+                Err(Refusal::Disk(error)) => return Ok(self.sync_failed(&node, &error.to_string())),
+            }
+        }
+        if let Err(error) = self.names.sync().await {
+            return Ok(self.sync_failed(&node, &error.to_string()));
+        }
+        self.queue.wake();
+        Ok(Commit { verifier, attr: self.attr_of(&node) })
+    }
+
+    fn sync_failed(&self, node: &Node, cause: &str) -> Commit {
+        let verifier = self.staging.new_epoch();
+        self.tell(Event::SyncToDiskFailed { path: self.path_of(node), cause: cause.to_owned() });
+        Commit { verifier, attr: self.attr_of(node) }
+    }
+
+    /// The file's staged copy, made from the Hub's content if it has none. No byte is downloaded.
+    pub(crate) async fn staged_for_change(&self, node: &Arc<Node>) -> Result<Arc<Staged>> {
+        if let Some(staged) = self.staging.get(node.id) {
+            return Ok(staged);
+        }
+        let mut node = node.clone();
+        if node.gone {
+            node = self.revive(node.id).await?;
+        }
+        let path = self.path_of(&node);
+        let staging = self.staging.clone();
+        blocking(move || {
+            let layout = Layout::of_base(node.base.clone(), node.size, node.mtime);
+            let birth = || Birth {
+                id: node.id,
+                path,
+                mode: node.mode,
+                local: node.layer == Layer::Local,
+                base_hash: node.base.as_ref().map(|base| base.hash.clone()),
+                base_size: node.base.as_ref().map_or(0, |base| base.size),
+                boot: crate::recovery::boot_id(),
+            };
+            staging.get_or_create(birth, node.id, layout)
+        })
+        .await
+    }
+}
+
+pub(crate) fn file_change(node: &Node, moved: Moved) -> Change {
+    let before = Stamp { size: moved.before.0, mtime: moved.before.1, ctime: node.ctime.max(moved.before.1) };
+    let mut after = node.attr();
+    merge_staged(&mut after, moved.after.0, moved.after.1);
+    Change { before, after }
+}

@@ -1,0 +1,162 @@
+//! RENAME: one row changes, whatever is below it. The Hub follows later.
+
+use crate::attr::{Change, FileId, Kind, Timestamp};
+use crate::bucket_fs::BucketFs;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::{Layer, Node, Place, Tx, query};
+use crate::receipt::Receipt;
+
+use super::namespace::{erase_folder, expected_at, layer_for, not_found};
+
+/// Success of RENAME.
+#[derive(Debug, Clone, Copy)]
+pub struct Renamed {
+    pub from: Change,
+    pub to: Change,
+}
+
+struct Move {
+    from_dir: FileId,
+    from_name: Vec<u8>,
+    to_dir: FileId,
+    to_name: Vec<u8>,
+}
+
+impl BucketFs {
+    /// Replaces an existing target as POSIX says. The moved object keeps its id and handles.
+    pub async fn rename(
+        &self,
+        from_dir: FileId,
+        from_name: &[u8],
+        to_dir: FileId,
+        to_name: &[u8],
+        receipt: Option<Receipt<Renamed>>,
+    ) -> Result<Renamed> {
+        self.prepare_change(from_dir, from_name).await?;
+        self.prepare_change(to_dir, to_name).await?;
+        if let Some(target) = self.names.ask(|db| query::child(db, to_dir, to_name))?
+            && target.kind == Kind::Directory
+        {
+            self.listed_folder(target.id).await?;
+        }
+        let plan = Move { from_dir, from_name: from_name.to_vec(), to_dir, to_name: to_name.to_vec() };
+        let (renamed, moved, gone) = self.names.change(move |tx| carry_out(tx, &plan, receipt)).await?;
+        for id in gone {
+            self.retire(id).await;
+        }
+        if let Some(staged) = self.staging.get(moved) {
+            let path = self.path_of(&*self.live(moved)?);
+            self.note_path(staged, path).await;
+        }
+        self.queue.wake();
+        Ok(renamed)
+    }
+}
+
+fn carry_out(
+    tx: &mut Tx<'_>,
+    plan: &Move,
+    receipt: Option<Receipt<Renamed>>,
+) -> Result<(Renamed, FileId, Vec<FileId>)> {
+    let from_folder = tx.folder(plan.from_dir)?;
+    let to_folder = tx.folder(plan.to_dir)?;
+    let mut node = tx.child(plan.from_dir, &plan.from_name)?.ok_or_else(|| not_found(&plan.from_name))?;
+    let target = tx.child(plan.to_dir, &plan.to_name)?.filter(|target| target.id != node.id);
+    check(tx, plan, &node, target.as_ref())?;
+
+    let layer = layer_for(&to_folder, &plan.to_name);
+    if layer != node.layer && node.kind == Kind::Directory {
+        return Err(Error::new(
+            ErrorKind::CrossesLayers,
+            format!(
+                "{} cannot be moved between the bucket and this machine's own files.",
+                node.display_name()
+            ),
+        ));
+    }
+    let was_at = query::actual_place(tx.db(), &node)?;
+    node.parent = plan.to_dir;
+    node.name = plan.to_name.clone();
+    node.key = None;
+    node.layer = layer;
+    node.expect = None;
+    let goal = query::desired_place(tx.db(), &node)?;
+
+    let mut gone = Vec::new();
+    if let Some(target) = target {
+        replace(tx, &mut node, target, goal.as_deref(), &mut gone)?;
+    } else if node.kind == Kind::File {
+        node.expect = expected_at(tx, &node)?;
+    }
+    settle_place(tx, &mut node, was_at)?;
+    node.ctime = Timestamp::after(node.ctime.max(node.mtime));
+    tx.put(&node)?;
+
+    let from_after = tx.touch_folder(plan.from_dir)?.attr();
+    let from = Change { before: from_folder.stamp(), after: from_after };
+    let to = if plan.to_dir == plan.from_dir {
+        from
+    } else {
+        Change { before: to_folder.stamp(), after: tx.touch_folder(plan.to_dir)?.attr() }
+    };
+    let renamed = Renamed { from, to };
+    tx.keep_receipt(receipt, &renamed)?;
+    Ok((renamed, node.id, gone))
+}
+
+fn check(tx: &Tx<'_>, plan: &Move, node: &Node, target: Option<&Node>) -> Result<()> {
+    let folder = node.kind == Kind::Directory;
+    if folder && query::is_below(tx.db(), plan.to_dir, node.id)? {
+        return Err(Error::new(ErrorKind::Invalid, "A folder cannot be moved into itself."));
+    }
+    match target {
+        Some(target) if folder && target.kind != Kind::Directory => {
+            Err(Error::new(ErrorKind::NotDirectory, format!("{} is not a folder.", target.display_name())))
+        }
+        Some(target) if !folder && target.kind == Kind::Directory => {
+            Err(Error::new(ErrorKind::IsDirectory, format!("{} is a folder.", target.display_name())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The target's key is overwritten by what comes, or deleted when nothing comes there.
+fn replace(
+    tx: &mut Tx<'_>,
+    node: &mut Node,
+    target: Node,
+    goal: Option<&str>,
+    gone: &mut Vec<FileId>,
+) -> Result<()> {
+    if target.kind == Kind::Directory {
+        gone.extend(erase_folder(tx, &target)?);
+        return Ok(());
+    }
+    let held = target.base.as_ref().map(|base| base.hash.clone());
+    match query::actual_place(tx.db(), &target)? {
+        Some(path) if node.kind == Kind::File && goal == Some(path.as_str()) => node.expect = held,
+        Some(path) => tx.delete_later(&path, held.as_deref())?,
+        None if node.kind == Kind::File => node.expect = target.expect.clone(),
+        None => {}
+    }
+    tx.erase(target.id)?;
+    gone.push(target.id);
+    Ok(())
+}
+
+/// Says where the Hub has the node now that its path is another.
+fn settle_place(tx: &mut Tx<'_>, node: &mut Node, was_at: Option<String>) -> Result<()> {
+    match was_at {
+        Some(path) if node.layer == Layer::Bucket => tx.set_place(node, &path),
+        Some(path) => {
+            // Out of the bucket (an unlinked open file): the Hub's key goes, the content stays readable by hash.
+            tx.delete_later(&path, node.base.as_ref().map(|base| base.hash.as_str()))?;
+            node.place = Place::Nowhere;
+            Ok(())
+        }
+        None => {
+            node.place = Place::Nowhere;
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What an earlier life left: staged files are taken up, the tree rebuilt from their sidecars if the
+//! database is lost, epochs closed whose client died with its kernel.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::attr::{FileId, Kind, ROOT};
+use crate::bucket_fs::{BucketFs, blocking};
+use crate::error::Result;
+use crate::event::Event;
+use crate::local::litter;
+use crate::names::{Content, Layer, Node, Place, Tx, query};
+use crate::ops::free_name;
+use crate::staging::{Found, Staged};
+
+/// Identity of this boot of the machine; after another boot no client remembers UNSTABLE data.
+pub fn boot_id() -> String {
+    #[cfg(target_os = "linux")]
+    if let Ok(id) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        return id.trim().to_owned();
+    }
+    // macOS: kern.bootsessionuuid changes with every boot.
+    #[cfg(target_os = "macos")]
+    if let Ok(output) =
+        std::process::Command::new("/usr/sbin/sysctl").args(["-n", "kern.bootsessionuuid"]).output()
+    {
+        return String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    }
+    String::new()
+}
+
+/// Takes up every staged copy. `rebuilt` is where a damaged database was kept.
+pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()> {
+    let staging = fs.staging.clone();
+    let found = blocking(move || staging.recover()).await?;
+    let boot = boot_id();
+    let (mut files, mut bytes) = (0u64, 0u64);
+    for one in found {
+        if !known_or_rebuilt(fs, &one, rebuilt.is_some()).await? {
+            fs.retire(one.staged.id).await;
+            continue;
+        }
+        if one.epoch_open && one.staged.birth.boot != boot {
+            close_lost_epoch(fs, &one.staged).await?;
+        }
+        let (dirty, local) = one.staged.with_layout(|layout| (layout.dirty, layout.local_bytes()));
+        if dirty {
+            files += 1;
+            bytes += local;
+        }
+    }
+    if let Some(kept_at) = rebuilt {
+        fs.tell(Event::DatabaseRebuilt { kept_at: kept_at.display().to_string(), files });
+    } else if files > 0 {
+        fs.tell(Event::Recovered { files, bytes });
+    }
+    Ok(())
+}
+
+/// A staged copy whose file is in the tree is taken up. Without a row it was removed just before the
+/// crash, unless the database is a new one: then the sidecar makes the row.
+async fn known_or_rebuilt(fs: &Arc<BucketFs>, found: &Found, rebuilt: bool) -> Result<bool> {
+    if fs.names.node(found.staged.id)?.is_some() {
+        return Ok(true);
+    }
+    if !rebuilt {
+        return Ok(false);
+    }
+    let (id, path, birth) = (found.staged.id, found.path.clone(), found.staged.birth.clone());
+    let owner = (fs.config.uid, fs.config.gid);
+    let identity = found.staged.with_layout(|layout| layout.identity.clone());
+    fs.names
+        .change(move |tx| {
+            let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+            let name = parts.pop().unwrap_or("recovered file").to_owned();
+            let mut parent = ROOT;
+            for part in parts {
+                parent = folder_called(tx, parent, part, owner)?;
+            }
+            let layer =
+                if birth.local || litter::is_litter(name.as_bytes()) { Layer::Local } else { Layer::Bucket };
+            let name = match tx.child(parent, name.as_bytes())? {
+                Some(_) => free_name(tx, parent, name.as_bytes(), "recovered")?,
+                None => name.into_bytes(),
+            };
+            let mut node = Node::new(id, parent, &name, Kind::File, layer);
+            (node.uid, node.gid) = owner;
+            node.mode = birth.mode;
+            if let Some(hash) = identity.filter(|_| layer == Layer::Bucket) {
+                node.base = Some(Content { hash, size: birth.base_size });
+                node.place = Place::Inherited;
+            }
+            tx.put(&node)
+        })
+        .await?;
+    Ok(true)
+}
+
+fn folder_called(tx: &mut Tx<'_>, parent: FileId, name: &str, owner: (u32, u32)) -> Result<FileId> {
+    if let Some(folder) = tx.child(parent, name.as_bytes())?
+        && folder.kind == Kind::Directory
+    {
+        return Ok(folder.id);
+    }
+    let mut folder = tx.new_node(parent, name.as_bytes(), Kind::Directory, Layer::Bucket)?;
+    (folder.uid, folder.gid) = owner;
+    folder.place = Place::Inherited; // to be listed: the Hub may know it
+    tx.put(&folder)?;
+    Ok(folder.id)
+}
+
+/// The machine has booted since: what was never committed may be half of what was meant. It is kept, as
+/// `NAME (recovered DATE)`, and the Hub's version keeps the name (design.md promise 7).
+async fn close_lost_epoch(fs: &Arc<BucketFs>, staged: &Arc<Staged>) -> Result<()> {
+    let (id, owner) = (staged.id, (fs.config.uid, fs.config.gid));
+    fs.names.change(move |tx| split_off(tx, id, "recovered", owner).map(|_| ())).await?;
+    let staged = staged.clone();
+    let closed = blocking(move || Ok(staged.close_epoch())).await?;
+    if let Err(refusal) = closed {
+        tracing::error!(?refusal, "a recovered file could not be synced");
+    }
+    Ok(())
+}
+
+/// The file id (and whoever has it open) moves with the local data to a marked name; what the Hub has keeps
+/// the old name under a new id. Returns the marked name, or `None` when there was nothing to be kept apart.
+pub(crate) fn split_off(
+    tx: &mut Tx<'_>,
+    id: FileId,
+    mark: &str,
+    owner: (u32, u32),
+) -> Result<Option<String>> {
+    let mut node = tx.live(id)?;
+    if node.gone || node.layer == Layer::Local {
+        return Ok(None);
+    }
+    let old = node.clone();
+    node.name = free_name(tx, node.parent, &node.name, mark)?;
+    node.key = None;
+    node.place = Place::Nowhere;
+    node.expect = None;
+    let kept_as = node.display_name();
+    tx.put(&node)?;
+    if old.base.is_some() && query::actual_place(tx.db(), &old)?.is_some() {
+        let mut theirs = tx.new_node(old.parent, &old.name, Kind::File, Layer::Bucket)?;
+        theirs.key = old.key.clone();
+        theirs.place = old.place.clone();
+        theirs.size = old.base.as_ref().map_or(0, |base| base.size);
+        theirs.base = old.base.clone();
+        (theirs.uid, theirs.gid) = owner;
+        tx.put(&theirs)?;
+    }
+    tx.touch_folder(node.parent)?;
+    Ok(Some(kept_as))
+}

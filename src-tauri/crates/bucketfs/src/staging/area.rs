@@ -1,0 +1,182 @@
+//! All staged copies of a bucket: made on the first change, found again after a crash, given up when the
+//! Hub has their content and space is wanted.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::layout::Layout;
+use super::log::{Birth, Record};
+use super::pool::{FilePool, Paths};
+use super::staged::{Staged, reopen_log};
+use crate::attr::FileId;
+use crate::error::{Error, Result};
+
+/// Descriptors: two a slot.
+const OPEN_SLOTS: usize = 256;
+
+pub struct StagingArea {
+    folder: PathBuf,
+    pool: Arc<FilePool>,
+    files: RwLock<HashMap<FileId, Arc<Staged>>>,
+    /// One copy is made at a time, so that two first WRITEs of a file share one.
+    creating: Mutex<()>,
+    verifier: AtomicU64,
+}
+
+/// A copy found after a restart.
+pub struct Found {
+    pub staged: Arc<Staged>,
+    /// The last path it was known by.
+    pub path: String,
+    /// Set when the epoch was still open: acknowledged UNSTABLE, no COMMIT after it.
+    pub epoch_open: bool,
+}
+
+impl StagingArea {
+    /// Opens the folder with a new epoch: no verifier of an earlier life is given again.
+    pub fn open(folder: &Path) -> Result<Self> {
+        Ok(StagingArea {
+            folder: folder.to_owned(),
+            pool: Arc::new(FilePool::new(OPEN_SLOTS)),
+            files: RwLock::new(HashMap::new()),
+            creating: Mutex::new(()),
+            verifier: AtomicU64::new(fresh_verifier()?),
+        })
+    }
+
+    /// The write verifier of this epoch (RFC 1813 3.3.21): non-zero, the same for every file.
+    pub fn verifier(&self) -> u64 {
+        self.verifier.load(Ordering::Acquire)
+    }
+
+    /// Begins a new epoch: a sync failed, the client must send everything uncommitted again.
+    pub fn new_epoch(&self) -> u64 {
+        let next = fresh_verifier().unwrap_or_else(|_| self.verifier().wrapping_add(2)) | 1;
+        self.verifier.store(next, Ordering::Release);
+        next
+    }
+
+    pub fn get(&self, id: FileId) -> Option<Arc<Staged>> {
+        self.files.read().get(&id).cloned()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Staged>> {
+        self.files.read().values().cloned().collect()
+    }
+
+    /// The file's staged copy, made from `layout` when it has none. Blocks on the local disk.
+    pub fn get_or_create(
+        &self,
+        birth: impl FnOnce() -> Birth,
+        id: FileId,
+        layout: Layout,
+    ) -> Result<Arc<Staged>> {
+        if let Some(staged) = self.get(id) {
+            return Ok(staged);
+        }
+        let _one = self.creating.lock();
+        if let Some(staged) = self.get(id) {
+            return Ok(staged);
+        }
+        let birth = birth();
+        let path = birth.path.clone();
+        let staged = Staged::create(self.paths(id), self.pool.clone(), birth, layout)
+            .map_err(|error| Error::disk(format!("staging {path}"), &error))?;
+        let staged = Arc::new(staged);
+        self.files.write().insert(id, staged.clone());
+        Ok(staged)
+    }
+
+    /// Gives a copy up when `allowed` still says so; `true` when it is gone.
+    pub fn retire(&self, id: FileId, allowed: impl FnOnce(&Layout) -> bool) -> bool {
+        let Some(staged) = self.get(id) else { return true };
+        let _one = self.creating.lock();
+        if !staged.retire(allowed) {
+            return false;
+        }
+        let mut files = self.files.write();
+        if files.get(&id).is_some_and(|current| Arc::ptr_eq(current, &staged)) {
+            files.remove(&id);
+        }
+        true
+    }
+
+    /// Reads every sidecar of an earlier life. Files that are not ours are kept aside, never deleted.
+    pub fn recover(&self) -> Result<Vec<Found>> {
+        let entries = fs::read_dir(&self.folder)
+            .map_err(|error| Error::disk(format!("reading {}", self.folder.display()), &error))?;
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| Error::disk("reading the staging folder", &error))?.path();
+            if path.extension().is_some_and(|extension| extension == "log")
+                && let Some(one) = self.recover_one(&path)?
+            {
+                self.files.write().insert(one.staged.id, one.staged.clone());
+                found.push(one);
+            }
+        }
+        found.sort_by_key(|one| one.staged.id);
+        Ok(found)
+    }
+
+    fn recover_one(&self, log: &Path) -> Result<Option<Found>> {
+        let disk = |error: std::io::Error| Error::disk(format!("reading {}", log.display()), &error);
+        let records = reopen_log(log).map_err(disk)?.unwrap_or_default();
+        let Some(Record::Born(birth)) = records.first().cloned() else {
+            return self.keep_aside(log).map(|()| None);
+        };
+        let paths = self.paths(birth.id);
+        if paths.log != log {
+            return self.keep_aside(log).map(|()| None);
+        }
+        if !paths.data.exists() {
+            // `retire` removes the data first: this copy had been given up.
+            fs::remove_file(log).map_err(disk)?;
+            return Ok(None);
+        }
+        let mut path = birth.path.clone();
+        for record in &records {
+            if let Record::Named { path: newer } = record {
+                path.clone_from(newer);
+            }
+        }
+        let layout = Layout::replay(&records);
+        let data = fs::File::options().write(true).open(&paths.data).map_err(disk)?;
+        if data.metadata().map_err(disk)?.len() > layout.size {
+            data.set_len(layout.size).map_err(disk)?;
+        }
+        let epoch_open = !layout.unstable.is_empty();
+        let staged = Arc::new(Staged::adopt(paths, self.pool.clone(), birth, layout));
+        Ok(Some(Found { staged, path, epoch_open }))
+    }
+
+    fn keep_aside(&self, log: &Path) -> Result<()> {
+        let aside = self.folder.join("unreadable");
+        tracing::error!(file = %log.display(), "a sidecar cannot be read; it is kept in {}", aside.display());
+        fs::create_dir_all(&aside).map_err(|error| Error::disk("keeping a damaged sidecar aside", &error))?;
+        for extension in ["log", "data"] {
+            let from = log.with_extension(extension);
+            let Some(name) = from.file_name() else { continue };
+            if from.exists() {
+                fs::rename(&from, aside.join(name))
+                    .map_err(|error| Error::disk("keeping a damaged sidecar aside", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn paths(&self, id: FileId) -> Paths {
+        Paths { data: self.folder.join(format!("{id}.data")), log: self.folder.join(format!("{id}.log")) }
+    }
+}
+
+fn fresh_verifier() -> Result<u64> {
+    getrandom::u64()
+        .map(|random| random | 1)
+        .map_err(|error| Error::new(crate::error::ErrorKind::LocalDisk, format!("no random bytes ({error})")))
+}

@@ -1,0 +1,415 @@
+//! One staged copy: a sparse data file, its sidecar, and the layout that says which bytes count.
+//!
+//! Every method here blocks on the local disk and belongs on a blocking thread. Locks, in the order in
+//! which they may be taken: `committing`, then `gate`, then `layout`. None is held over the network.
+//!
+//! What is where, when:
+//! * after [`Staged::write`] returned: data and extent record in the page cache; both survive kill -9;
+//! * after a durable write or [`Staged::commit`] returned: both on stable storage;
+//! * a write that failed leaves a hole, in the layout and (when the disk still takes it) in the sidecar.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use rangemap::RangeSet;
+
+use super::layout::{Layout, Piece};
+use super::log::{self, Birth, Record};
+use super::pool::{FilePool, Lease, Paths, Writable};
+use crate::attr::{FileId, Timestamp};
+use crate::durable::{sync_data, sync_folder_of};
+use crate::names::Content;
+
+pub struct Staged {
+    pub id: FileId,
+    pub birth: Birth,
+    paths: Paths,
+    pool: Arc<FilePool>,
+    /// Shared by I/O on the files; exclusive while the data file is cut or the copy is retired.
+    gate: RwLock<Gate>,
+    layout: Mutex<Layout>,
+    /// One commit at a time; who waited finds the work done.
+    committing: Mutex<()>,
+    /// Ranges written since the running commit began.
+    recent: Mutex<RangeSet<u64>>,
+    /// Something was recorded that no sync covers yet.
+    unsynced: AtomicBool,
+    /// The names of the two files are on stable storage.
+    named: AtomicBool,
+    changed: Mutex<Instant>,
+}
+
+struct Gate {
+    retired: bool,
+}
+
+/// Size and mtime just before and just after, taken in one step with the change.
+#[derive(Debug, Clone, Copy)]
+pub struct Moved {
+    pub before: (u64, Timestamp),
+    pub after: (u64, Timestamp),
+}
+
+/// Why an operation on a staged copy did not happen.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The copy has been given up (evicted or deleted) meanwhile: look the file up again.
+    Retired,
+    /// An earlier write failed and left a hole.
+    Hole,
+    Disk(io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Refusal::Disk(error)
+    }
+}
+
+/// A piece of a read: bytes at hand, or a range to be had from the Hub.
+#[derive(Debug)]
+pub enum ReadPiece {
+    Bytes(Bytes),
+    Base(Content, Range<u64>),
+}
+
+/// What a read found; the attributes belong to the same moment as the layout.
+pub struct ReadPlan {
+    pub pieces: Vec<ReadPiece>,
+    pub size: u64,
+    pub mtime: Timestamp,
+}
+
+impl Staged {
+    /// Makes the two files. Nobody else knows the copy before the caller publishes it.
+    pub fn create(paths: Paths, pool: Arc<FilePool>, birth: Birth, layout: Layout) -> io::Result<Self> {
+        let new = |path: &Path| {
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
+        };
+        let data = new(&paths.data)?;
+        if layout.size > 0 {
+            data.set_len(layout.size)?;
+        }
+        new(&paths.log)?;
+        let log = OpenOptions::new().append(true).open(&paths.log)?;
+        let mut head = log::MAGIC.to_vec();
+        head.extend(Record::Born(birth.clone()).encode());
+        head.extend(Record::Timed { mtime: layout.mtime }.encode());
+        (&log).write_all(&head)?;
+        pool.adopt(birth.id, Arc::new(Writable { data, log }));
+        Ok(Self::assemble(paths, pool, birth, layout))
+    }
+
+    /// Takes up a copy that an earlier life left, after its log was replayed.
+    pub fn adopt(paths: Paths, pool: Arc<FilePool>, birth: Birth, layout: Layout) -> Self {
+        let staged = Self::assemble(paths, pool, birth, layout);
+        staged.unsynced.store(true, Ordering::Relaxed);
+        staged
+    }
+
+    fn assemble(paths: Paths, pool: Arc<FilePool>, birth: Birth, layout: Layout) -> Self {
+        Staged {
+            id: birth.id,
+            birth,
+            paths,
+            pool,
+            gate: RwLock::new(Gate { retired: false }),
+            layout: Mutex::new(layout),
+            committing: Mutex::new(()),
+            recent: Mutex::new(RangeSet::new()),
+            unsynced: AtomicBool::new(true),
+            named: AtomicBool::new(false),
+            changed: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// A look at the layout; keep it short, writers wait.
+    pub fn with_layout<T>(&self, look: impl FnOnce(&Layout) -> T) -> T {
+        look(&self.layout.lock())
+    }
+
+    /// How long nothing has changed.
+    pub fn quiet_for(&self) -> Duration {
+        self.changed.lock().elapsed()
+    }
+
+    pub fn write(&self, offset: u64, data: &[u8], durable: bool) -> Result<Moved, Refusal> {
+        let gate = self.gate.read();
+        if gate.retired {
+            return Err(Refusal::Retired);
+        }
+        let range = offset..offset + data.len() as u64;
+        self.begin_change();
+        let outcome = self.write_through(range.clone(), data, durable);
+        let mut layout = self.layout.lock();
+        layout.in_flight -= 1;
+        if outcome.is_err() {
+            layout.failed(range.clone());
+            drop(layout);
+            self.record_hole(range);
+        }
+        outcome
+    }
+
+    fn write_through(&self, range: Range<u64>, data: &[u8], durable: bool) -> Result<Moved, Refusal> {
+        let lease = self.pool.for_write(self.id, &self.paths)?;
+        lease.file.data.write_all_at(data, range.start)?;
+        let moved = self.note_extent(&lease, range.clone(), durable)?;
+        if durable {
+            self.sync_files(&lease.file)?;
+        }
+        lease.publish();
+        Ok(moved)
+    }
+
+    /// Appends the extent and makes it visible in one step: what the sidecar promises about mtime is what
+    /// a GETATTR can have shown.
+    fn note_extent(&self, lease: &Lease<'_>, range: Range<u64>, durable: bool) -> io::Result<Moved> {
+        let mut layout = self.layout.lock();
+        let before = (layout.size, layout.mtime);
+        let mtime = Timestamp::after(layout.mtime);
+        let record = Record::Extent { offset: range.start, length: range.end - range.start, mtime, durable };
+        log::append(&lease.file.log, &record)?;
+        layout.wrote(range.clone(), durable);
+        layout.mtime = mtime;
+        if !durable && !range.is_empty() {
+            self.recent.lock().insert(range);
+        }
+        self.unsynced.store(true, Ordering::Relaxed);
+        Ok(Moved { before, after: (layout.size, layout.mtime) })
+    }
+
+    fn record_hole(&self, range: Range<u64>) {
+        let record = Record::Hole { offset: range.start, length: range.end - range.start };
+        let noted =
+            self.pool.for_write(self.id, &self.paths).and_then(|lease| log::append(&lease.file.log, &record));
+        if let Err(error) = noted {
+            tracing::error!(file = %self.id, %error, "a failed write could not be noted in the sidecar");
+        }
+    }
+
+    /// Cuts or grows the file; zeros show where it grew.
+    pub fn resize(&self, size: u64) -> Result<Moved, Refusal> {
+        let gate = self.gate.write();
+        if gate.retired {
+            return Err(Refusal::Retired);
+        }
+        let mut layout = self.layout.lock();
+        if size != 0 && !layout.holes.is_empty() {
+            return Err(Refusal::Hole);
+        }
+        let lease = self.pool.for_write(self.id, &self.paths)?;
+        let before = (layout.size, layout.mtime);
+        let mtime = Timestamp::after(layout.mtime);
+        layout.generation += 1;
+        log::append(&lease.file.log, &Record::Resized { size, mtime })?;
+        lease.file.data.set_len(size)?;
+        layout.resized(size);
+        layout.mtime = mtime;
+        let after = (layout.size, layout.mtime);
+        drop(layout);
+        lease.publish();
+        self.mark_changed();
+        Ok(Moved { before, after })
+    }
+
+    pub fn set_mtime(&self, mtime: Timestamp) -> Result<Moved, Refusal> {
+        let gate = self.gate.read();
+        if gate.retired {
+            return Err(Refusal::Retired);
+        }
+        let lease = self.pool.for_write(self.id, &self.paths)?;
+        let mut layout = self.layout.lock();
+        if !layout.holes.is_empty() {
+            return Err(Refusal::Hole);
+        }
+        log::append(&lease.file.log, &Record::Timed { mtime })?;
+        let before = (layout.size, layout.mtime);
+        layout.mtime = mtime;
+        drop(layout);
+        lease.publish();
+        self.unsynced.store(true, Ordering::Relaxed);
+        Ok(Moved { before, after: (before.0, mtime) })
+    }
+
+    /// Notes the visible path for a rebuild of the tree. Losing this note loses no byte.
+    pub fn note_path(&self, path: &str) {
+        let record = Record::Named { path: path.to_owned() };
+        if let Err(error) =
+            self.pool.for_write(self.id, &self.paths).and_then(|lease| log::append(&lease.file.log, &record))
+        {
+            tracing::warn!(file = %self.id, %error, "the new path was not noted in the sidecar");
+        }
+    }
+
+    /// On `Ok` everything acknowledged before the call is on stable storage, data and extents.
+    pub fn commit(&self) -> Result<(), Refusal> {
+        let _one = self.committing.lock();
+        let gate = self.gate.read();
+        if gate.retired {
+            return Err(Refusal::Retired);
+        }
+        if self.with_layout(|layout| !layout.holes.is_empty()) {
+            return Err(Refusal::Hole);
+        }
+        // First the flag, then the ranges: a write between the two is covered by this sync and makes the
+        // next one sync again for nothing; the other way round its range would stay open for ever.
+        if !self.unsynced.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.recent.lock().clear();
+        let outcome = self.sync_and_close();
+        if outcome.is_err() {
+            self.unsynced.store(true, Ordering::Release);
+        }
+        outcome
+    }
+
+    fn sync_and_close(&self) -> Result<(), Refusal> {
+        let lease = self.pool.for_write(self.id, &self.paths)?;
+        sync_data(&lease.file.data)?;
+        {
+            let mut layout = self.layout.lock();
+            let later = self.recent.lock().clone();
+            // Extents that came in meanwhile are not covered: then the epoch stays open in the log.
+            if later.is_empty() {
+                log::append(&lease.file.log, &Record::Closed)?;
+            }
+            layout.unstable = later;
+        }
+        self.sync_log(&lease.file)?;
+        lease.publish();
+        Ok(())
+    }
+
+    fn sync_files(&self, file: &Writable) -> io::Result<()> {
+        sync_data(&file.data)?;
+        self.sync_log(file)
+    }
+
+    fn sync_log(&self, file: &Writable) -> io::Result<()> {
+        sync_data(&file.log)?;
+        if !self.named.load(Ordering::Acquire) {
+            sync_folder_of(&self.paths.log)?;
+            self.named.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Reads what is local and says what is to be had from the base.
+    pub fn read(&self, range: Range<u64>) -> Result<ReadPlan, Refusal> {
+        let gate = self.gate.read();
+        if gate.retired {
+            return Err(Refusal::Retired);
+        }
+        let (pieces, base, size, mtime) =
+            self.with_layout(|layout| (layout.pieces(range), layout.base.clone(), layout.size, layout.mtime));
+        let mut plan = ReadPlan { pieces: Vec::with_capacity(pieces.len()), size, mtime };
+        for piece in pieces {
+            plan.pieces.push(match (piece, &base) {
+                (Piece::Base(range), Some(base)) => ReadPiece::Base(base.clone(), range),
+                (Piece::Local(range), _) => ReadPiece::Bytes(self.read_local(range)?),
+                (Piece::Zero(range) | Piece::Base(range), _) => {
+                    ReadPiece::Bytes(Bytes::from(vec![0; (range.end - range.start) as usize]))
+                }
+            });
+        }
+        Ok(plan)
+    }
+
+    fn read_local(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let file = self.pool.for_read(self.id, &self.paths)?;
+        let mut buffer = vec![0; (range.end - range.start) as usize];
+        file.data().read_exact_at(&mut buffer, range.start)?;
+        Ok(Bytes::from(buffer))
+    }
+
+    /// The Hub has the content of `generation`. `true` when nothing changed since: the copy is clean now.
+    /// Not synced: after a power cut the file is compared with the Hub once more.
+    pub fn mark_saved(&self, generation: u64, content: Content) -> Result<bool, Refusal> {
+        let gate = self.gate.read();
+        if gate.retired {
+            return Err(Refusal::Retired);
+        }
+        let lease = self.pool.for_write(self.id, &self.paths)?;
+        let mut layout = self.layout.lock();
+        if layout.generation != generation || layout.in_flight > 0 {
+            log::append(&lease.file.log, &Record::Saved { hash: content.hash.clone() })?;
+            layout.identity = Some(content.hash);
+            return Ok(false);
+        }
+        let record = Record::Rebased { hash: content.hash.clone(), size: content.size };
+        log::append(&lease.file.log, &record)?;
+        layout.rebased(content);
+        drop(layout);
+        lease.publish();
+        Ok(true)
+    }
+
+    /// The person (or a reboot) says that no client will commit the open epoch any more.
+    pub fn close_epoch(&self) -> Result<(), Refusal> {
+        self.unsynced.store(true, Ordering::Release);
+        self.commit()
+    }
+
+    /// A WRITE was refused before it reached the disk: its range is a hole from now on.
+    pub fn refuse(&self, range: Range<u64>) {
+        let _gate = self.gate.read();
+        self.layout.lock().failed(range.clone());
+        self.record_hole(range);
+    }
+
+    /// Gives the copy up if `allowed` still says so with everybody else shut out, and deletes its files.
+    pub fn retire(&self, allowed: impl FnOnce(&Layout) -> bool) -> bool {
+        let mut gate = self.gate.write();
+        if gate.retired || !allowed(&self.layout.lock()) {
+            return gate.retired;
+        }
+        gate.retired = true;
+        self.pool.forget(self.id);
+        // The log last: a data file without one is garbage, a log without data would promise bytes.
+        for path in [&self.paths.data, &self.paths.log] {
+            if let Err(error) = fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "a staged file was not removed");
+            }
+        }
+        true
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.gate.read().retired
+    }
+
+    fn begin_change(&self) {
+        let mut layout = self.layout.lock();
+        layout.generation += 1;
+        layout.in_flight += 1;
+        drop(layout);
+        *self.changed.lock() = Instant::now();
+    }
+
+    fn mark_changed(&self) {
+        self.unsynced.store(true, Ordering::Relaxed);
+        *self.changed.lock() = Instant::now();
+    }
+}
+
+/// Opens a log for replay and cuts a torn tail off, so that appending goes on after the last sound record.
+pub fn reopen_log(path: &Path) -> io::Result<Option<Vec<Record>>> {
+    let file = File::options().read(true).write(true).open(path)?;
+    let Some(replay) = log::read(&file)? else { return Ok(None) };
+    if file.metadata()?.len() > replay.sound {
+        file.set_len(replay.sound)?;
+    }
+    Ok(Some(replay.records))
+}

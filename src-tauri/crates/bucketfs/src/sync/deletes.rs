@@ -1,0 +1,107 @@
+//! Telling the Hub what was removed here. A key is deleted only while it holds what was removed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hub::{BatchOp, HubError};
+
+use super::queue::{Key, judge};
+use super::syncer::note_offline;
+use crate::bucket_fs::BucketFs;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::names::query::{self, PendingDelete};
+
+const PART: usize = 500;
+
+/// Deletes these keys, less those where something else stands by now.
+pub async fn delete(fs: &Arc<BucketFs>, deletes: Vec<PendingDelete>) -> Result<()> {
+    for part in deletes.chunks(PART) {
+        delete_part(fs, part).await?;
+    }
+    Ok(())
+}
+
+async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
+    // A file that is going to be put at the key overwrites it: no moment without it (editors' safe-save).
+    let mut wanted = Vec::new();
+    for delete in part {
+        if fs.names.ask(|db| query::resolve(db, &delete.path))?.is_none() {
+            wanted.push(delete);
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<String> = wanted.iter().map(|delete| delete.path.clone()).collect();
+    let there: HashMap<String, String> = match fs.bucket.paths_info(&paths).await {
+        Ok(found) => found.into_iter().map(|file| (file.path, file.xet_hash)).collect(),
+        Err(error) => return note(fs, &wanted, &error),
+    };
+    let ours = |delete: &&&PendingDelete| match there.get(&delete.path) {
+        // What was removed here is not what is there now: somebody's newer file stays.
+        Some(hash) => delete.hash.as_ref().is_none_or(|removed| removed == hash),
+        None => false,
+    };
+    let (send, settled): (Vec<&PendingDelete>, Vec<&PendingDelete>) =
+        wanted.iter().copied().partition(|delete| ours(&&delete));
+    forget(fs, settled.iter().map(|delete| delete.path.clone()).collect()).await?;
+    if send.is_empty() {
+        return Ok(());
+    }
+    let ops: Vec<BatchOp> = send.iter().map(|delete| BatchOp::Delete { path: delete.path.clone() }).collect();
+    match fs.bucket.batch(&ops).await {
+        Ok(outcome) => {
+            let refused: Vec<&str> = outcome.failed.iter().map(|failure| failure.path.as_str()).collect();
+            let (failed, done): (Vec<&PendingDelete>, Vec<&PendingDelete>) =
+                send.iter().copied().partition(|delete| refused.contains(&delete.path.as_str()));
+            fs.listings.settle(done.iter().map(|delete| delete.path.as_str()));
+            forget(fs, done.iter().map(|delete| delete.path.clone()).collect()).await?;
+            fs.queue.saved_now();
+            match outcome.failed.first() {
+                Some(failure) => {
+                    let error = failure.call.clone().unwrap_or_else(|| {
+                        HubError::new(
+                            hub::ErrorClass::Rejected,
+                            format!("The Hub refused: {}", failure.error),
+                        )
+                    });
+                    note(fs, &failed, &error)
+                }
+                None => Ok(()),
+            }
+        }
+        Err(error) => note(fs, &send, &error),
+    }
+}
+
+async fn forget(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {
+    for path in &paths {
+        fs.queue.succeeded(&Key::Delete(path.clone()));
+    }
+    fs.names
+        .change(move |tx| {
+            for path in &paths {
+                tx.forget_delete(path)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+fn note(fs: &BucketFs, deletes: &[&PendingDelete], error: &HubError) -> Result<()> {
+    if error.class == hub::ErrorClass::Offline {
+        note_offline(fs, error);
+        return Ok(());
+    }
+    let (may_retry, after) = judge(error);
+    let plain = Error::from(error.clone());
+    for delete in deletes {
+        let trouble = fs.queue.failed(&Key::Delete(delete.path.clone()), &plain, may_retry, after);
+        if !may_retry || trouble.attempts == 3 {
+            let (path, cause, advice) = (delete.path.clone(), plain.what.clone(), plain.advice.clone());
+            fs.tell(Event::UploadFailed { path, cause, advice, will_retry: may_retry });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Folders of the Hub, listed when somebody looks: one fetch for all who wait, on a task of its own so that
+//! nobody's giving up ends it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::attr::FileId;
+use crate::bucket_fs::BucketFs;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::merge::{self, Outside};
+use crate::names::{Layer, Node, Place, query};
+
+type Outcome = Option<Result<()>>;
+
+/// A folder looked at this recently is listed again as soon as the bucket changes.
+const RECENT: Duration = Duration::from_secs(60);
+/// Who looks at a folder that may have changed waits this long for the new names, then gets the old ones.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Keys remembered as changed by ourselves; a listing takes less time than so many changes.
+const SETTLED_KEPT: usize = 20_000;
+
+#[derive(Default)]
+pub struct Listings {
+    running: Mutex<HashMap<FileId, watch::Receiver<Outcome>>>,
+    /// Moves when the bucket has changed on the Hub.
+    epoch: AtomicU64,
+    /// The epoch in which a folder was listed last.
+    fresh: Mutex<HashMap<FileId, u64>>,
+    looked: Mutex<HashMap<FileId, Instant>>,
+    settled: Mutex<Settled>,
+}
+
+#[derive(Default)]
+struct Settled {
+    next: u64,
+    keys: VecDeque<(u64, String)>,
+}
+
+impl Listings {
+    /// Notes that somebody looks at this folder; starts listing it again if the bucket changed since.
+    pub fn looked_at(&self, fs: &BucketFs, folder: &Node) {
+        if folder.layer == Layer::Local || folder.place == Place::Nowhere || folder.gone {
+            return;
+        }
+        self.looked.lock().insert(folder.id, Instant::now());
+        if folder.listed
+            && !self.is_fresh(folder.id)
+            && let Ok(fs) = fs.this()
+        {
+            self.start(&fs, folder.id);
+        }
+    }
+
+    pub fn is_fresh(&self, id: FileId) -> bool {
+        self.fresh.lock().get(&id) == Some(&self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Lists the folder and takes the names in; waits for a listing that is already on its way.
+    /// The caller may give up; the listing goes on and its result is kept.
+    pub async fn fetch(&self, fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
+        let mut outcome = self.start(fs, id);
+        let outcome = outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+        match outcome {
+            Ok(Some(outcome)) => outcome,
+            _ => Err(Error::new(ErrorKind::Slow, "The listing was interrupted.")),
+        }
+    }
+
+    /// Gives a listing that may be out of date a moment to be renewed.
+    pub async fn renew(&self, fs: &Arc<BucketFs>, id: FileId) {
+        if !self.is_fresh(id) {
+            let _ = tokio::time::timeout(PATIENCE, self.fetch(fs, id)).await;
+        }
+    }
+
+    /// The bucket has changed on the Hub: folders looked at lately are listed now, the others when somebody
+    /// looks.
+    pub fn bucket_changed(&self, fs: &Arc<BucketFs>) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        let recent: Vec<FileId> = {
+            let mut looked = self.looked.lock();
+            looked.retain(|_, when| when.elapsed() < RECENT);
+            looked.keys().copied().collect()
+        };
+        for id in recent {
+            self.start(fs, id);
+        }
+    }
+
+    /// Notes keys we added, changed or deleted on the Hub: older listings must not undo that.
+    pub fn settle<'k>(&self, keys: impl Iterator<Item = &'k str>) {
+        let mut settled = self.settled.lock();
+        for key in keys {
+            let number = settled.next;
+            settled.next += 1;
+            settled.keys.push_back((number, key.to_owned()));
+        }
+        while settled.keys.len() > SETTLED_KEPT {
+            settled.keys.pop_front();
+        }
+    }
+
+    fn settled_since(&self, mark: u64) -> HashSet<String> {
+        let settled = self.settled.lock();
+        settled.keys.iter().filter(|(number, _)| *number >= mark).map(|(_, key)| key.clone()).collect()
+    }
+
+    fn start(&self, fs: &Arc<BucketFs>, id: FileId) -> watch::Receiver<Outcome> {
+        let mut running = self.running.lock();
+        if let Some(outcome) = running.get(&id) {
+            return outcome.clone();
+        }
+        let (tell, outcome) = watch::channel(None);
+        running.insert(id, outcome.clone());
+        let fs = fs.clone();
+        fs.tasks.clone().spawn(async move {
+            let result = tokio::select! {
+                result = list(&fs, id) => result,
+                () = fs.stop.cancelled() => Err(Error::new(ErrorKind::Slow, "BucketBar is shutting down.")),
+            };
+            if let Err(error) = &result {
+                tracing::warn!(folder = %id, %error, "listing failed");
+            }
+            fs.listings.running.lock().remove(&id);
+            let _ = tell.send(Some(result));
+        });
+        outcome
+    }
+}
+
+async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
+    let epoch = fs.listings.epoch.load(Ordering::Acquire);
+    let mark = fs.listings.settled.lock().next;
+    let folder = fs.live(id)?;
+    if folder.gone || folder.layer == Layer::Local {
+        return Ok(());
+    }
+    let place = fs.names.ask(|db| query::actual_place(db, &folder))?;
+    if let Some(place) = place {
+        take_in(fs, id, &place, mark).await?;
+    }
+    fs.names
+        .change(move |tx| {
+            let mut folder = tx.live(id)?;
+            if !folder.listed {
+                folder.listed = true;
+                tx.put(&folder)?;
+            }
+            Ok(())
+        })
+        .await?;
+    fs.listings.fresh.lock().insert(id, epoch);
+    Ok(())
+}
+
+async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Result<()> {
+    let mut pages = fs.bucket.list_dir(place);
+    let mut seen = HashSet::new();
+    let mut last = false;
+    while !last {
+        let page = match pages.next().await {
+            Some(page) => page?,
+            None => {
+                last = true;
+                Vec::new()
+            }
+        };
+        let (staging, this_place) = (fs.staging.clone(), place.to_owned());
+        let (uid, gid) = (fs.config.uid, fs.config.gid);
+        let settled = fs.listings.settled_since(mark);
+        let mut known = seen;
+        seen = fs
+            .names
+            .change(move |tx| {
+                let edited = |id: FileId| {
+                    staging.get(id).is_some_and(|staged| staged.with_layout(|layout| layout.dirty))
+                };
+                let outside = Outside { settled: &settled, edited: &edited, uid, gid };
+                let folder = tx.folder(id)?;
+                let mut changed = merge::take_page(tx, &folder, &this_place, &page, &outside, &mut known)?;
+                if last {
+                    changed |= merge::take_away_unseen(tx, &folder, &this_place, &outside, &known)?;
+                }
+                if changed && folder.listed {
+                    tx.touch_folder(id)?;
+                }
+                Ok(known)
+            })
+            .await?;
+    }
+    Ok(())
+}

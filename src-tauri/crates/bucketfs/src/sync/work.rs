@@ -1,0 +1,246 @@
+//! What is to be done to make the Hub agree with the tree: read off the tree and the staged copies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::queue::Key;
+use super::report::{ItemState, QueueItem};
+use crate::attr::{FileId, Kind, ROOT, Timestamp};
+use crate::bucket_fs::BucketFs;
+use crate::error::Result;
+use crate::local::litter;
+use crate::names::query::PendingDelete;
+use crate::names::{Content, Layer, Node, query};
+use crate::staging::Staged;
+
+/// How a file gets its content to its place.
+#[derive(Clone)]
+pub enum Means {
+    /// The staged copy's bytes go up.
+    Upload(Arc<Staged>),
+    /// A new file nobody has written to.
+    Empty,
+    /// The Hub has the content: a copy by hash, no byte moves.
+    Copy(Content),
+}
+
+#[derive(Clone)]
+pub struct FileWork {
+    pub node: Node,
+    pub means: Means,
+    pub size: u64,
+}
+
+#[derive(Default)]
+pub struct Work {
+    pub files: Vec<FileWork>,
+    pub folders: Vec<Node>,
+    pub deletes: Vec<PendingDelete>,
+    pub local_only: Vec<(Node, &'static str)>,
+}
+
+/// Deletes and folder moves wait this long: an editor's delete-and-rename settles meanwhile.
+const NAMES_SETTLE: Duration = Duration::from_secs(5);
+
+impl Work {
+    /// Everything that is not as it ought to be, whether or not its time has come.
+    pub fn find(fs: &BucketFs) -> Result<Work> {
+        let mut work = Work::default();
+        for staged in fs.staging.all() {
+            if staged.with_layout(|layout| layout.dirty)
+                && let Some(node) = fs.names.node(staged.id)?
+                && node.layer == Layer::Bucket
+                && !node.gone
+            {
+                work.add_file(fs, (*node).clone(), Means::Upload(staged))?;
+            }
+        }
+        fs.names.ask(|db| {
+            for node in query::unplaced(db)? {
+                if !fs.is_edited(node.id) {
+                    let means = node.base.clone().map_or(Means::Empty, Means::Copy);
+                    work.add_file_in(db, node, means)?;
+                }
+            }
+            for node in query::displaced(db)? {
+                work.add_displaced(fs, db, node)?;
+            }
+            for node in query::symlinks(db)? {
+                work.local_only.push((node, "a bucket has no symbolic links"));
+            }
+            for node in query::empty_folders(db)? {
+                work.local_only.push((node, "a bucket has no empty folders"));
+            }
+            work.deletes = query::deletes(db)?;
+            Ok(())
+        })?;
+        work.files.sort_by_key(|file| (file.size, file.node.id));
+        Ok(work)
+    }
+
+    fn add_file(&mut self, fs: &BucketFs, node: Node, means: Means) -> Result<()> {
+        fs.names.ask(|db| self.add_file_in(db, node, means))
+    }
+
+    fn add_file_in(&mut self, db: &rusqlite::Connection, node: Node, means: Means) -> Result<()> {
+        let size = match &means {
+            Means::Upload(staged) => staged.with_layout(|layout| layout.size),
+            Means::Empty => 0,
+            Means::Copy(content) => content.size,
+        };
+        if query::desired_place(db, &node)?.is_none() {
+            let why =
+                litter::refused_by_hub(&node.name).unwrap_or("a folder above it has a name the Hub refuses");
+            self.local_only.push((node, why));
+            return Ok(());
+        }
+        self.files.push(FileWork { node, means, size });
+        Ok(())
+    }
+
+    fn add_displaced(&mut self, fs: &BucketFs, db: &rusqlite::Connection, node: Node) -> Result<()> {
+        if node.id == ROOT || node.layer == Layer::Local {
+            return Ok(());
+        }
+        let (goal, actual) = (query::desired_place(db, &node)?, query::actual_place(db, &node)?);
+        if goal == actual || goal.is_none() {
+            return Ok(());
+        }
+        match node.kind {
+            Kind::Directory => self.folders.push(node),
+            Kind::File if !fs.is_edited(node.id) => {
+                if let Some(content) = node.base.clone() {
+                    self.add_file_in(db, node, Means::Copy(content))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Why a file is not to be sent yet; `None` when it is ready.
+pub fn hold_back(fs: &BucketFs, file: &FileWork) -> Option<(String, Option<Duration>)> {
+    let Means::Upload(staged) = &file.means else { return None };
+    let (open, holes, busy) = staged
+        .with_layout(|layout| (!layout.unstable.is_empty(), !layout.holes.is_empty(), layout.in_flight > 0));
+    if holes {
+        return Some(("a write to it failed; copy it again".into(), None));
+    }
+    if open || busy {
+        return Some(("a program is still writing to it".into(), None));
+    }
+    let debounce = if fs.queue.hurried() { Duration::ZERO } else { fs.config.debounce };
+    let quiet = staged.quiet_for();
+    (quiet < debounce).then(|| ("it was changed a moment ago".into(), Some(debounce - quiet)))
+}
+
+/// How long deletes and folder moves are still held back.
+pub fn names_settle_in(fs: &BucketFs, since_ms: i64) -> Duration {
+    if fs.queue.hurried() {
+        return Duration::ZERO;
+    }
+    let age = Timestamp::now().as_ms().saturating_sub(since_ms).max(0) as u64;
+    NAMES_SETTLE.saturating_sub(Duration::from_millis(age))
+}
+
+impl BucketFs {
+    /// Everything not on the Hub, one item each.
+    pub fn queue(&self) -> Vec<QueueItem> {
+        match Work::find(self) {
+            Ok(work) => self.describe(&work),
+            Err(error) => {
+                tracing::error!(%error, "the queue could not be read");
+                vec![QueueItem {
+                    path: String::new(),
+                    action: "upload".into(),
+                    bytes: 0,
+                    attempts: 0,
+                    state: ItemState::Failed { why: error.what, advice: error.advice },
+                }]
+            }
+        }
+    }
+
+    fn describe(&self, work: &Work) -> Vec<QueueItem> {
+        let mut items = Vec::new();
+        for file in &work.files {
+            let key = Key::File(file.node.id);
+            let (mut state, attempts) = self.general_state(&key);
+            if let Some(progress) = self.queue.progress_of(file.node.id) {
+                state = match progress.committing {
+                    true => ItemState::Committing,
+                    false => ItemState::Uploading { done: progress.done, total: progress.total },
+                };
+            } else if state == ItemState::Queued
+                && let Some((why, wait)) = hold_back(self, file)
+            {
+                state = ItemState::Waiting { why, until_ms: wait.map(in_ms) };
+            }
+            let action = if matches!(file.means, Means::Copy(_)) { "move" } else { "upload" };
+            let bytes = if matches!(file.means, Means::Copy(_)) { 0 } else { file.size };
+            items.push(QueueItem {
+                path: self.path_of(&file.node),
+                action: action.into(),
+                bytes,
+                attempts,
+                state,
+            });
+        }
+        for folder in &work.folders {
+            let (state, attempts) = self.general_state(&Key::Folder(folder.id));
+            items.push(QueueItem {
+                path: self.path_of(folder),
+                action: "move".into(),
+                bytes: 0,
+                attempts,
+                state,
+            });
+        }
+        for delete in &work.deletes {
+            let (state, attempts) = self.general_state(&Key::Delete(delete.path.clone()));
+            let path = delete.path.clone();
+            items.push(QueueItem { path, action: "delete".into(), bytes: 0, attempts, state });
+        }
+        for (node, why) in &work.local_only {
+            let state = ItemState::LocalOnly { why: (*why).to_owned() };
+            items.push(QueueItem {
+                path: self.path_of(node),
+                action: "none".into(),
+                bytes: 0,
+                attempts: 0,
+                state,
+            });
+        }
+        items
+    }
+
+    fn general_state(&self, key: &Key) -> (ItemState, u32) {
+        let trouble = self.queue.trouble(key);
+        let attempts = trouble.as_ref().map_or(0, |trouble| trouble.attempts);
+        let state = match trouble {
+            Some(trouble) if trouble.stopped => {
+                ItemState::Failed { why: trouble.why, advice: trouble.advice }
+            }
+            Some(trouble) if trouble.not_before.is_some() => {
+                ItemState::Waiting { why: trouble.why, until_ms: trouble.not_before.map(|(_, ms)| ms) }
+            }
+            _ if self.queue.is_paused() => {
+                ItemState::Waiting { why: "uploads are paused".into(), until_ms: None }
+            }
+            _ => match self.queue.offline_cause() {
+                Some(cause) => ItemState::Waiting { why: cause, until_ms: None },
+                None => ItemState::Queued,
+            },
+        };
+        (state, attempts)
+    }
+
+    pub(crate) fn work_key_path(&self, id: FileId) -> String {
+        self.names.node(id).ok().flatten().map_or_else(|| id.to_string(), |node| self.path_of(&node))
+    }
+}
+
+fn in_ms(wait: Duration) -> i64 {
+    Timestamp::now().as_ms() + wait.as_millis() as i64
+}
