@@ -124,10 +124,9 @@ impl Plans {
             async move {
                 let asked = FileRange::new(window.start, window.end);
                 let answer = file.client.get_reconstruction(&file.hash, Some(asked)).await;
-                let answer =
-                    answer
-                        .map_err(|e| failure::of_client(e, "Finding a file's contents failed"))?
-                        .ok_or_else(|| HubError::broken("The storage holds fewer bytes than the file has"))?;
+                let answer = answer
+                    .map_err(|e| failure::of_client(e, "Finding a file's contents failed"))?
+                    .ok_or_else(|| behind_the_end(&window))?;
                 let plan = Arc::new(Plan::new(answer, window, file.size)?);
                 kept.lock().keep(file.hash, plan.clone());
                 Ok(plan)
@@ -135,6 +134,14 @@ impl Plans {
             .boxed()
         });
         flight.await
+    }
+}
+
+/// "Range not satisfiable". Of its first byte, that only a content which isn't there is short of.
+fn behind_the_end(window: &Range<u64>) -> HubError {
+    match window.start {
+        0 => HubError::new(ErrorClass::NotFound, "The storage doesn't have this content"),
+        _ => HubError::broken("The storage holds fewer bytes than the file has"),
     }
 }
 

@@ -99,7 +99,11 @@ impl Reading {
         match tokio::time::timeout(stall, under_way.stream.next()).await {
             Ok(Ok(Some(bytes))) if bytes.len() as u64 <= left => Ok(bytes),
             Ok(Ok(Some(_))) => Err(HubError::broken("The storage sends more bytes than the file has")),
-            Ok(Ok(None)) => Err(HubError::broken("The storage sends fewer bytes than the file has")),
+            // Xet 1.8.0 sometimes ends the stream before it has noted the error that ended it.
+            Ok(Ok(None)) => Err(under_way
+                .client
+                .first_failure()
+                .unwrap_or_else(|| HubError::broken("The storage sends fewer bytes than the file has"))),
             Ok(Err(e)) => Err(under_way
                 .client
                 .first_failure()

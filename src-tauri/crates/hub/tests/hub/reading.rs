@@ -130,7 +130,8 @@ async fn wrong_content_is_an_error_and_never_bytes() {
         );
     }
     let nowhere = "ab".repeat(32);
-    assert_eq!(read(&bucket, &nowhere, 10, 0..10).await.unwrap_err().class, ErrorClass::NotFound);
+    let error = read(&bucket, &nowhere, 10, 0..10).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::NotFound, "{error:?}");
     assert_eq!(read(&bucket, "no hash", 10, 0..10).await.unwrap_err().class, ErrorClass::Broken);
 }
 
