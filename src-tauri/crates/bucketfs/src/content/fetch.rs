@@ -22,7 +22,7 @@ use super::tally::Tally;
 const STALL: Duration = Duration::from_secs(60);
 
 /// Bytes of blocks in memory, arrived or arriving and not yet on disk, whatever the number of fetches.
-pub const MEMORY: usize = 48 << 20;
+pub const MEMORY: usize = 32 << 20;
 
 /// What every fetch of a bucket shares.
 pub struct Carrier {
