@@ -1,1 +1,64 @@
-fn main() {}
+//! `bucketbarctl`: the engine on the command line, for scripts, servers and tests.
+//!
+//! Exit codes: 0 done; 1 not done, with a sentence on stderr; 2 the command line was not understood.
+
+mod arguments;
+mod commands;
+mod format;
+mod log;
+mod place;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use engine::EngineError;
+
+use crate::arguments::{Arguments, Command};
+
+/// What a command came to. Its output is already printed.
+pub enum Outcome {
+    Done,
+    /// Not everything was done; what is missing has been said.
+    NotDone,
+}
+
+pub type CommandResult = Result<Outcome, EngineError>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("bucketbarctl: The program could not start ({error}).");
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(Box::pin(run(arguments.command)));
+    // A thread that is stuck in the disk does not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::NotDone) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("bucketbarctl: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+async fn run(command: Command) -> CommandResult {
+    match command {
+        Command::Ls(args) => commands::ls::run(args).await,
+        Command::Mount(args) => commands::mount::run(args).await,
+        Command::Unmount(args) => commands::unmount::run(args).await,
+        Command::Serve(args) => Box::pin(commands::serve::run(args)).await,
+        Command::Sync(args) => commands::sync::run(args).await,
+        Command::Pause(args) => commands::pause::pause(args).await,
+        Command::Resume(args) => commands::pause::resume(args).await,
+        Command::Status(args) => commands::status::run(args).await,
+        Command::Queue(args) => commands::queue::run(args).await,
+        Command::Events(args) => commands::events::run(args).await,
+        Command::Retry(args) => commands::retry::run(args).await,
+    }
+}

@@ -1,1 +1,28 @@
+//! Joins a bucket's file system ([`bucketfs`]), the NFS server ([`nfs`]), the Hub ([`hub`]) and the
+//! system's mounts ([`mounter`]) to what a person uses: a served bucket, reached over a control socket.
+//!
+//! The command line and the app are thin faces of what is here.
 
+pub mod adapter;
+mod bucket_path;
+pub mod control;
+mod convert;
+mod descriptors;
+mod endpoint;
+mod error;
+mod hub_access;
+mod notices;
+mod ports;
+pub mod serving;
+mod state_home;
+mod status_table;
+
+pub use bucket_path::BucketPath;
+pub use bucketfs::{ItemState, QueueItem, Status, SyncReport};
+pub use endpoint::Endpoint;
+pub use error::{EngineError, Result};
+pub use hub_access::{explain as explain_hub_error, hub_origin, open_hub};
+pub use mounter;
+pub use notices::{Notice, NoticeKind, Notices};
+pub use serving::{FirstLine, ServeConfig, Served};
+pub use state_home::{StateHome, prefixes_overlap};

@@ -1,0 +1,250 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use engine::BucketPath;
+
+/// Mounts Hugging Face Hub buckets and keeps them in sync.
+///
+/// The Hub and the sign-in are those of the `hf` tools: HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HOME.
+/// BUCKETBAR_LOG sets what is logged to stderr (error, warn, info, debug, or tracing directives).
+#[derive(Debug, Parser)]
+#[command(name = "bucketbarctl", version, about, long_about, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 not done (stderr says why and what to do), 2 usage.")]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List your buckets, or a folder of one
+    Ls(Ls),
+    /// Mount a bucket, or a folder of one, on an empty folder
+    Mount(Mount),
+    /// Unmount a folder; uploads go on until everything is on the Hub
+    Unmount(Unmount),
+    /// Serve a bucket over NFS on this machine without mounting it
+    ///
+    /// The first line on stdout is one JSON object: port, export, and the options to mount with. Ends on
+    /// SIGTERM within five seconds; what is not uploaded stays in the state directory, and a new start with
+    /// the same directory comes back on the same port with the same handles.
+    Serve(Serve),
+    /// Upload now what waits, and say whether everything is on the Hub
+    Sync(Sync),
+    /// Stop uploading until `resume`; what is written is kept on this machine
+    Pause(Running),
+    /// Go on uploading
+    Resume(Running),
+    /// Say what is saved and what is not
+    Status(Status),
+    /// List what is not on the Hub yet, and why
+    Queue(Shown),
+    /// List what happened lately: failures, conflicts, recovered files
+    Events(Shown),
+    /// Try failed uploads again
+    Retry(Retry),
+}
+
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; without it your buckets and your organisations'
+    pub bucket: Option<BucketPath>,
+    /// One JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Mount {
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER
+    pub bucket: BucketPath,
+    /// An empty folder of yours
+    pub dir: PathBuf,
+    /// Let nothing be written
+    #[arg(long)]
+    pub read_only: bool,
+    /// Where to keep what is not uploaded yet, and the cache; by default a directory of your own for each bucket
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Unmount {
+    /// Where it is mounted
+    pub dir: PathBuf,
+    /// Unmount although programs use it; what they have not saved is lost
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER
+    pub bucket: BucketPath,
+    /// Where to keep what is not uploaded yet, and the cache
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// The port on 127.0.0.1; by default that of last time, else a free one
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Let nothing be written
+    #[arg(long)]
+    pub read_only: bool,
+    /// Answer MNT only when told to over the control socket (what `mount` does)
+    #[arg(long, hide = true)]
+    pub mount_once: bool,
+    /// Leave the terminal (what `mount` does)
+    #[arg(long, hide = true)]
+    pub detached: bool,
+    /// Serve every user of this machine, for tests with several
+    #[arg(long, hide = true)]
+    pub any_user: bool,
+    /// Owner of what is served, instead of who runs this
+    #[arg(long, value_name = "UID:GID", value_parser = owner, hide = true)]
+    pub owner: Option<(u32, u32)>,
+    /// How long a file must be quiet before it is uploaded, milliseconds
+    #[arg(long, value_name = "MS", value_parser = milliseconds, default_value = "2000")]
+    pub debounce_ms: Duration,
+    /// How often to ask the Hub for changes made elsewhere, milliseconds
+    #[arg(long, value_name = "MS", value_parser = milliseconds, default_value = "15000")]
+    pub poll_ms: Duration,
+    /// Size of the block cache on disk; by default 10 GiB, or less on a small disk
+    #[arg(long, value_name = "BYTES")]
+    pub cache_bytes: Option<u64>,
+    /// Free disk space to leave alone; by default 1 GiB, or less on a small disk
+    #[arg(long, value_name = "BYTES")]
+    pub reserve_bytes: Option<u64>,
+}
+
+/// Names a running engine.
+#[derive(Debug, Args)]
+pub struct Running {
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER
+    pub bucket: BucketPath,
+    /// The state directory it was started with; by default that of `mount`
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Shown {
+    #[command(flatten)]
+    pub running: Running,
+    /// One JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; without it everything that `mount` ever mounted
+    pub bucket: Option<BucketPath>,
+    /// The state directory it was started with; by default that of `mount`
+    #[arg(long, value_name = "DIR", requires = "bucket")]
+    pub state: Option<PathBuf>,
+    /// One JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Sync {
+    #[command(flatten)]
+    pub running: Running,
+    /// Wait until everything is on the Hub (exit 0) or nothing more can be done (exit 1)
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait no longer than this many seconds
+    #[arg(long, value_name = "S", value_parser = seconds, requires = "wait")]
+    pub timeout: Option<Duration>,
+    /// One JSON document instead of sentences
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Retry {
+    #[command(flatten)]
+    pub running: Running,
+    /// One file, by its path in the mount; by default everything that failed
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_millis).map_err(|_| "not a number of milliseconds".to_owned())
+}
+
+fn owner(text: &str) -> Result<(u32, u32), String> {
+    let wrong = || "write it as UID:GID, two numbers".to_owned();
+    let (uid, gid) = text.split_once(':').ok_or_else(wrong)?;
+    Ok((uid.parse().map_err(|_| wrong())?, gid.parse().map_err(|_| wrong())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_issue() {
+        for line in [
+            "bucketbarctl ls",
+            "bucketbarctl ls alice/photos/2024",
+            "bucketbarctl mount alice/photos /mnt",
+            "bucketbarctl unmount /mnt --force",
+            "bucketbarctl serve alice/photos --state /s --port 20490 --read-only",
+            "bucketbarctl sync alice/photos --state /s --wait --timeout 2.5",
+            "bucketbarctl pause alice/photos --state /s",
+            "bucketbarctl resume alice/photos --state /s",
+            "bucketbarctl status alice/photos --state /s --json",
+            "bucketbarctl status",
+            "bucketbarctl queue alice/photos --state /s --json",
+            "bucketbarctl retry alice/photos --state /s --path a/b",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_line_exits_with_2() {
+        for line in [
+            "bucketbarctl",
+            "bucketbarctl serve alice/photos",
+            "bucketbarctl serve alice --state /s",
+            "bucketbarctl serve alice/photos --state /s --port 0",
+            "bucketbarctl serve alice/photos --state /s --port 70000",
+            "bucketbarctl sync alice/photos --state /s --timeout 5",
+            "bucketbarctl sync alice/photos --wait --timeout -5",
+            "bucketbarctl mount alice/photos",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_and_owners() {
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        assert!(seconds("inf").is_err() && seconds("x").is_err());
+        assert_eq!(owner("501:20"), Ok((501, 20)));
+        assert!(owner("501").is_err() && owner("a:b").is_err());
+    }
+}

@@ -1,0 +1,29 @@
+//! One file for each command.
+
+pub mod events;
+pub mod ls;
+pub mod mount;
+pub mod pause;
+pub mod queue;
+pub mod retry;
+pub mod serve;
+pub mod status;
+pub mod sync;
+pub mod unmount;
+
+use engine::EngineError;
+use serde::Serialize;
+
+/// Prints one JSON document on stdout.
+fn print_json(value: &impl Serialize) -> Result<(), EngineError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| EngineError::new(format!("The answer cannot be shown as JSON ({error})."), ""))?;
+    print_line(&text);
+    Ok(())
+}
+
+/// Prints to stdout; a closed pipe (`| head`) is nobody's fault and ends in silence.
+fn print_line(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}

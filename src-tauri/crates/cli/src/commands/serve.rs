@@ -1,0 +1,121 @@
+//! `serve`: one bucket over NFS until somebody ends it.
+
+use std::io::Write;
+use std::time::Duration;
+
+use engine::serving::{MountWindow, ReadOnly};
+use engine::{EngineError, Result, ServeConfig, Served, Status};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::arguments::Serve;
+use crate::{CommandResult, Outcome, format};
+
+/// The promise is five seconds in all.
+const LONGEST_END: Duration = Duration::from_millis(4700);
+
+pub async fn run(args: Serve) -> CommandResult {
+    if args.detached {
+        // Fails only for a group's leader, which a program just started by another is not.
+        let _ = rustix::process::setsid();
+    }
+    // Before the start: a signal in its midst ends it as well.
+    let mut signals = Signals::listen()?;
+    let bucket = args.bucket.to_string();
+    let served = tokio::select! {
+        served = Box::pin(Served::start(config(args))) => served?,
+        () = signals.received() => return Ok(Outcome::NotDone),
+    };
+    say_what_to_know(&served, &bucket);
+    print_first_line(&served)?;
+    tokio::select! {
+        () = signals.received() => {}
+        () = served.wanted_to_end() => {}
+    }
+    match tokio::time::timeout(LONGEST_END, served.stop()).await {
+        Ok(status) => say_what_is_left(&status, &bucket),
+        Err(_) => eprintln!(
+            "bucketbarctl: The disk was too slow for a tidy end. What was acknowledged is in the state \
+             directory."
+        ),
+    }
+    Ok(Outcome::Done)
+}
+
+fn config(args: Serve) -> ServeConfig {
+    let mut config = ServeConfig::new(args.bucket, args.state);
+    config.port = args.port;
+    config.read_only = args.read_only;
+    config.window = if args.mount_once { MountWindow::Once } else { MountWindow::WhileRunning };
+    config.any_uid = args.any_user;
+    if let Some((uid, gid)) = args.owner {
+        (config.uid, config.gid) = (uid, gid);
+    }
+    config.debounce = args.debounce_ms;
+    config.poll = args.poll_ms;
+    config.cache_bytes = args.cache_bytes;
+    config.reserve_bytes = args.reserve_bytes;
+    config
+}
+
+fn say_what_to_know(served: &Served, bucket: &str) {
+    for warning in served.warnings() {
+        eprintln!("bucketbarctl: {warning}");
+    }
+    if served.read_only() == Some(ReadOnly::Token) {
+        eprintln!(
+            "bucketbarctl: Your token may not write to {bucket}: it is served read-only. Sign in with a token \
+             that may write, and start again, to change it."
+        );
+    }
+}
+
+fn print_first_line(served: &Served) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        EngineError::new(format!("The first line could not be printed ({error})."), "Keep stdout open.")
+    };
+    let line = serde_json::to_string(served.first_line()).map_err(|error| failed(error.into()))?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(failed)
+}
+
+fn say_what_is_left(status: &Status, bucket: &str) {
+    let left = status.queued + status.uploading + status.waiting + status.failed;
+    if left > 0 {
+        eprintln!(
+            "bucketbarctl: {} of {bucket} ({}) not on the Hub yet; kept in the state directory and uploaded \
+             after the next start.",
+            format::files(left),
+            format::size(status.unsent_bytes)
+        );
+    }
+}
+
+/// SIGTERM, SIGINT and SIGHUP all mean: end tidily.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals> {
+        let listen = |kind: SignalKind| {
+            signal(kind).map_err(|error| {
+                EngineError::new(format!("Signals cannot be listened to ({error})."), "Try again.")
+            })
+        };
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}

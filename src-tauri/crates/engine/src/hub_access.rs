@@ -1,0 +1,62 @@
+//! The Hub as this machine's environment means it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hub::{Hub, HubConfig};
+
+use crate::error::{EngineError, Result};
+
+/// A client of the Hub that `HF_ENDPOINT` means, with the token that the `hf` tools would use; Xet's own
+/// files go below `cache_root`. Makes no call.
+///
+/// # Errors
+/// When `HF_ENDPOINT` cannot be used, or `cache_root` cannot be made.
+pub fn open_hub(cache_root: &Path) -> Result<Hub> {
+    let config = HubConfig {
+        endpoint: hub::discover_endpoint()?,
+        token: hub::discover_token(),
+        cache_root: cache_root.to_owned(),
+        user_agent: concat!("bucketbar/", env!("CARGO_PKG_VERSION")).to_owned(),
+        limits: hub::Limits::default(),
+    };
+    Ok(Hub::new(config)?)
+}
+
+/// The origin of the Hub that `HF_ENDPOINT` means, as it is stored and shown: without a slash at its end.
+///
+/// # Errors
+/// When `HF_ENDPOINT` cannot be used.
+pub fn hub_origin() -> Result<String> {
+    Ok(hub::discover_endpoint()?.as_str().trim_end_matches('/').to_owned())
+}
+
+/// `error` of asking the Hub for a bucket, with what a person can do about the sign-in.
+pub async fn explain(hub: &Hub, error: hub::HubError) -> EngineError {
+    use hub::ErrorClass as C;
+    let token = Arc::clone(&hub.config().token);
+    let signed_in = matches!(token.token().await, Ok(Some(_)));
+    let class = error.class;
+    let mut explained = EngineError::from(error);
+    match (class, signed_in) {
+        (C::SignIn, true) => {
+            explained.advice = format!(
+                "The Hub does not accept the token of {}. Sign in again with `hf auth login`, or set \
+                 HF_TOKEN to a valid token.",
+                token.describe()
+            );
+        }
+        (C::SignIn | C::NotFound | C::Forbidden, false) => {
+            explained.advice = "Nobody is signed in, so only public buckets are seen: sign in with \
+                                `hf auth login`, or set HF_TOKEN; or check the name."
+                .to_owned();
+        }
+        (C::NotFound, true) => {
+            explained.advice = "Check the name with `bucketbarctl ls`; a private bucket of somebody else \
+                                looks the same as none."
+                .to_owned();
+        }
+        _ => {}
+    }
+    explained
+}

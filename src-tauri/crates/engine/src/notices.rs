@@ -1,0 +1,321 @@
+//! What a person may have to know, as sentences: the latest of it, in a bounded list.
+//!
+//! It is fed from two sides: [`bucketfs::Events`] tells of uploads, conflicts and recovery, [`nfs::Observer`]
+//! of calls that failed (macOS often keeps those from the program, macos-nfs.md B3). The same thing told
+//! again raises a count, so that a storm of one cause cannot drive out the others.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bucketfs::{Event, Timestamp};
+use nfs::types::nfsstat3;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+const KEPT: usize = 1000;
+/// Causes of failures remembered until the observer asks for them.
+const CAUSES: usize = 256;
+
+/// The closed set of what is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// A WRITE, COMMIT, SETATTR or another call was answered with an error.
+    CallFailed,
+    /// A STALE went out.
+    Stale,
+    /// A call panicked; the server lives on.
+    Panicked,
+    WriteFailed,
+    SyncToDiskFailed,
+    UploadFailed,
+    Saved,
+    Conflict,
+    Recovered,
+    DatabaseRebuilt,
+    Offline,
+    Online,
+    Mounted,
+    Unmounted,
+}
+
+impl NoticeKind {
+    /// Good news and mere progress go first when room is needed.
+    fn is_news_only(self) -> bool {
+        matches!(self, NoticeKind::Saved | NoticeKind::Online | NoticeKind::Mounted | NoticeKind::Unmounted)
+    }
+}
+
+/// One thing told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Rises with every telling; a notice told again gets a new one.
+    pub seq: u64,
+    /// When it was last told, milliseconds since 1970.
+    pub at_ms: i64,
+    pub kind: NoticeKind,
+    /// The visible path inside the bucket, where it is about one file.
+    pub path: Option<String>,
+    /// A sentence: what happened.
+    pub what: String,
+    /// A sentence: what to do; empty when nothing is to be done.
+    pub advice: String,
+    /// How often it was told.
+    pub count: u64,
+}
+
+/// The list. Cheap to tell; nothing here waits.
+pub struct Notices {
+    state: Mutex<State>,
+    /// The last number given, for those who wait for news.
+    latest: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: VecDeque<Notice>,
+    seq: u64,
+    causes: VecDeque<(u64, String, String)>,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Notices { state: Mutex::default(), latest: watch::Sender::new(0) }
+    }
+}
+
+impl Notices {
+    pub fn new() -> Arc<Notices> {
+        Arc::default()
+    }
+
+    /// What was told after number `seq`, oldest first.
+    pub fn after(&self, seq: u64) -> Vec<Notice> {
+        self.state.lock().kept.iter().filter(|notice| notice.seq > seq).cloned().collect()
+    }
+
+    /// Changes with every telling.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.latest.subscribe()
+    }
+
+    /// Remembers why a call on `file` failed, until the observer tells of it.
+    pub(crate) fn remember_cause(&self, file: u64, error: &bucketfs::Error) {
+        let mut state = self.state.lock();
+        if state.causes.len() == CAUSES {
+            state.causes.pop_front();
+        }
+        state.causes.push_back((file, error.what.clone(), error.advice.clone()));
+    }
+
+    fn cause_of(&self, file: u64) -> Option<(String, String)> {
+        let mut state = self.state.lock();
+        let index = state.causes.iter().rposition(|cause| cause.0 == file)?;
+        state.causes.remove(index).map(|(_, what, advice)| (what, advice))
+    }
+
+    fn add(&self, kind: NoticeKind, path: Option<String>, what: String, advice: String) {
+        let seq = {
+            let mut state = self.state.lock();
+            state.seq += 1;
+            let seq = state.seq;
+            let same = |old: &Notice| old.kind == kind && old.path == path && old.what == what;
+            let before = state.kept.iter().position(same).and_then(|index| state.kept.remove(index));
+            let count = before.map_or(1, |old| old.count + 1);
+            state.make_room();
+            let at_ms = Timestamp::now().as_ms();
+            state.kept.push_back(Notice { seq, at_ms, kind, path, what, advice, count });
+            seq
+        };
+        self.latest.send_replace(seq);
+    }
+}
+
+impl State {
+    fn make_room(&mut self) {
+        if self.kept.len() < KEPT {
+            return;
+        }
+        let oldest_news = self.kept.iter().position(|notice| notice.kind.is_news_only());
+        self.kept.remove(oldest_news.unwrap_or(0));
+    }
+}
+
+impl bucketfs::Events for Notices {
+    fn tell(&self, event: Event) {
+        let (kind, path, what, advice) = worded(event);
+        if kind.is_news_only() {
+            tracing::info!(?kind, "{what}");
+        } else {
+            tracing::warn!(?kind, "{what} {advice}");
+        }
+        self.add(kind, path, what, advice);
+    }
+}
+
+fn worded(event: Event) -> (NoticeKind, Option<String>, String, String) {
+    use NoticeKind as K;
+    match event {
+        Event::WriteFailed { path, cause } => {
+            let what = format!("Part of {path} could not be written: {}", sentence(&cause));
+            let advice = "Save the file again; until then it is not uploaded.".to_owned();
+            (K::WriteFailed, Some(path), what, advice)
+        }
+        Event::SyncToDiskFailed { path, cause } => {
+            let what = format!("{path} could not be made safe on this disk: {}", sentence(&cause));
+            let advice = "The data is sent again by the system. Check the disk that holds BucketBar's state.";
+            (K::SyncToDiskFailed, Some(path), what, advice.to_owned())
+        }
+        Event::UploadFailed { path, cause, advice, will_retry } => {
+            let then = if will_retry { " It will be tried again." } else { "" };
+            let what = format!("{path} was not uploaded: {}{then}", sentence(&cause));
+            (K::UploadFailed, Some(path), what, advice)
+        }
+        Event::Saved { path, bytes } => {
+            let what = format!("{path} is on the Hub ({bytes} bytes).");
+            (K::Saved, Some(path), what, String::new())
+        }
+        Event::Conflict { path, kept_as } => {
+            let what = format!("{path} was changed here and elsewhere; yours is kept as {kept_as}.");
+            let advice = "Compare the two and delete the one you do not want.".to_owned();
+            (K::Conflict, Some(path), what, advice)
+        }
+        Event::Recovered { files, bytes } => {
+            let what = format!("{files} files ({bytes} bytes) of an earlier run were taken up again.");
+            (K::Recovered, None, what, "Nothing to do: they are uploaded now.".to_owned())
+        }
+        Event::DatabaseRebuilt { kept_at, files } => {
+            let what = format!(
+                "The state database was damaged and has been rebuilt with {files} unsent files; the damaged \
+                 one is kept at {kept_at}."
+            );
+            (K::DatabaseRebuilt, None, what, "Check the disk that holds BucketBar's state.".to_owned())
+        }
+        Event::Online { online: true, .. } => {
+            (K::Online, None, "The Hub can be reached.".to_owned(), String::new())
+        }
+        Event::Online { online: false, cause } => {
+            let what = format!("The Hub cannot be reached: {}", sentence(&cause));
+            let advice = "Check the network; what you write is kept here and uploaded later.".to_owned();
+            (K::Offline, None, what, advice)
+        }
+    }
+}
+
+/// Ends in a full stop, so that another sentence can follow.
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
+impl nfs::Observer for Notices {
+    fn failed(&self, failed: nfs::Failed) {
+        let cause = self.cause_of(failed.file);
+        // The kernel asks again by itself: no failure, and no news.
+        if failed.status as u32 == nfsstat3::NFS3ERR_JUKEBOX as u32 {
+            return;
+        }
+        let status = failed.status;
+        let (what, advice) =
+            cause.unwrap_or_else(|| (format!("The file system said {status:?}."), String::new()));
+        tracing::warn!(procedure = failed.procedure, ?status, "{what}");
+        self.add(NoticeKind::CallFailed, None, format!("{} failed: {what}", failed.procedure), advice);
+    }
+
+    fn stale(&self, failed: nfs::Failed) {
+        let cause = self.cause_of(failed.file);
+        let (why, advice) = cause.unwrap_or_default();
+        let what = format!("{} was answered STALE: the file is gone for good. {why}", failed.procedure);
+        tracing::warn!(procedure = failed.procedure, file = failed.file, "stale: {why}");
+        self.add(NoticeKind::Stale, None, what.trim_end().to_owned(), advice);
+    }
+
+    fn panicked(&self, failed: nfs::Failed, message: &str) {
+        tracing::error!(procedure = failed.procedure, "a call panicked: {message}");
+        let what = format!("{} broke inside BucketBar ({message}).", failed.procedure);
+        let advice = "The other calls go on. Please report this with the log.".to_owned();
+        self.add(NoticeKind::Panicked, None, what, advice);
+    }
+
+    fn mounted(&self) {
+        self.add(NoticeKind::Mounted, None, "The bucket was mounted.".to_owned(), String::new());
+    }
+
+    fn unmounted(&self) {
+        self.add(NoticeKind::Unmounted, None, "The bucket was unmounted.".to_owned(), String::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bucketfs::{ErrorKind, Events};
+    use nfs::Observer;
+
+    use super::*;
+
+    fn saved(path: &str) -> Event {
+        Event::Saved { path: path.into(), bytes: 1 }
+    }
+
+    fn failed(file: u64, status: nfsstat3) -> nfs::Failed {
+        nfs::Failed { procedure: "WRITE", file, status }
+    }
+
+    #[test]
+    fn the_same_told_again_raises_a_count() {
+        let notices = Notices::new();
+        for _ in 0..3 {
+            notices.tell(Event::WriteFailed { path: "a".into(), cause: "disk full".into() });
+            notices.tell(saved("b"));
+        }
+        let told = notices.after(0);
+        assert_eq!(told.iter().map(|notice| notice.count).collect::<Vec<_>>(), [3, 3]);
+        assert_eq!(told.iter().map(|notice| notice.seq).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!(told[0].what, "Part of a could not be written: disk full.");
+        assert!(notices.after(6).is_empty());
+    }
+
+    #[test]
+    fn progress_never_drives_a_failure_out() {
+        let notices = Notices::new();
+        notices.tell(Event::Conflict { path: "a".into(), kept_as: "a (2)".into() });
+        for number in 0..2 * KEPT {
+            notices.tell(saved(&number.to_string()));
+        }
+        let told = notices.after(0);
+        assert_eq!(told.len(), KEPT);
+        assert_eq!(told[0].kind, NoticeKind::Conflict);
+    }
+
+    #[test]
+    fn a_failed_call_is_told_with_its_cause() {
+        let notices = Notices::new();
+        let error =
+            bucketfs::Error::new(ErrorKind::NoSpace, "The disk is full: writing a.").advise("Free some.");
+        notices.remember_cause(7, &error);
+        notices.failed(failed(7, nfsstat3::NFS3ERR_NOSPC));
+        notices.failed(failed(8, nfsstat3::NFS3ERR_IO));
+        let told = notices.after(0);
+        assert_eq!(told[0].what, "WRITE failed: The disk is full: writing a.");
+        assert_eq!(told[0].advice, "Free some.");
+        assert!(told[1].what.contains("NFS3ERR_IO"));
+    }
+
+    #[test]
+    fn jukebox_is_no_failure_and_stale_is_its_own_kind() {
+        let notices = Notices::new();
+        notices.failed(failed(7, nfsstat3::NFS3ERR_JUKEBOX));
+        assert!(notices.after(0).is_empty());
+        notices.stale(failed(7, nfsstat3::NFS3ERR_STALE));
+        assert_eq!(notices.after(0)[0].kind, NoticeKind::Stale);
+    }
+
+    #[test]
+    fn causes_are_bounded() {
+        let notices = Notices::new();
+        let error = bucketfs::Error::new(ErrorKind::Hub, "x");
+        (0..10_000).for_each(|file| notices.remember_cause(file, &error));
+        assert_eq!(notices.state.lock().causes.len(), CAUSES);
+    }
+}

@@ -1,0 +1,97 @@
+//! Where state directories live that nobody named: one for each Hub, bucket and folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+use sha2::{Digest, Sha256};
+
+use crate::bucket_path::BucketPath;
+use crate::endpoint::Endpoint;
+use crate::error::{EngineError, Result};
+
+/// The folder of this user's state directories: `~/.local/state/bucketbar` (XDG_STATE_HOME) on Linux,
+/// `~/Library/Application Support/…` on macOS. Never a cache: what is not on the Hub yet lies there.
+#[derive(Debug, Clone)]
+pub struct StateHome(PathBuf);
+
+impl StateHome {
+    /// This user's.
+    ///
+    /// # Errors
+    /// When there is no home directory.
+    pub fn discover() -> Result<StateHome> {
+        let dirs = ProjectDirs::from("co", "BucketBar", "BucketBar").ok_or_else(|| {
+            EngineError::new(
+                "Your home directory is not known.",
+                "Set HOME, or name a directory with --state.",
+            )
+        })?;
+        Ok(StateHome(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).join("buckets")))
+    }
+
+    /// Another place, for tests.
+    pub fn at(path: impl Into<PathBuf>) -> StateHome {
+        StateHome(path.into())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where `bucket` of the Hub at `origin` keeps its state: a readable name and a hash of what it is.
+    pub fn of(&self, origin: &str, bucket: &BucketPath) -> PathBuf {
+        let mut hash = Sha256::new();
+        for part in [origin, "\n", &bucket.bucket.to_string(), "\n", &bucket.prefix] {
+            hash.update(part.as_bytes());
+        }
+        let hash: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        self.0.join(format!("{}-{}-{hash}", bucket.bucket.namespace, bucket.bucket.name))
+    }
+
+    /// Every state directory here with what it serves, in the order of their names. What cannot be read is
+    /// left out: it belongs to nobody who could be named.
+    pub fn all(&self) -> Vec<(PathBuf, Endpoint)> {
+        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        let read = |path: PathBuf| Endpoint::read(&path).ok().flatten().map(|endpoint| (path, endpoint));
+        paths.into_iter().filter_map(read).collect()
+    }
+}
+
+/// One of the two folders of a bucket lies in the other, or they are the same.
+pub fn prefixes_overlap(a: &str, b: &str) -> bool {
+    let inside = |inner: &str, outer: &str| {
+        outer.is_empty()
+            || inner == outer
+            || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    };
+    inside(a, b) || inside(b, a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_directory_for_each_hub_bucket_and_folder() {
+        let home = StateHome::at("/s");
+        let photos: BucketPath = "alice/photos".parse().unwrap();
+        let folder: BucketPath = "alice/photos/2024".parse().unwrap();
+        let hub = "https://huggingface.co";
+        assert_eq!(home.of(hub, &photos), home.of(hub, &photos));
+        assert_ne!(home.of(hub, &photos), home.of(hub, &folder));
+        assert_ne!(home.of(hub, &photos), home.of("http://127.0.0.1:1", &photos));
+        assert!(home.of(hub, &photos).to_str().unwrap().starts_with("/s/alice-photos-"));
+    }
+
+    #[test]
+    fn overlap_goes_by_folders() {
+        assert!(prefixes_overlap("", "a"));
+        assert!(prefixes_overlap("a/b", "a"));
+        assert!(prefixes_overlap("a", "a"));
+        assert!(!prefixes_overlap("a", "ab"));
+        assert!(!prefixes_overlap("a/b", "a/c"));
+    }
+}
