@@ -25,32 +25,26 @@ use crate::key_rules;
 use crate::store::{Change, FileFacts};
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "type", rename_all_fields = "camelCase")]
 enum Operation {
-    AddFile {
-        path: String,
-        xet_hash: String,
-        mtime: Option<i64>,
-        content_type: Option<String>,
-    },
-    CopyFile {
+    #[serde(rename = "addFile")]
+    Add { path: String, xet_hash: String, mtime: Option<i64>, content_type: Option<String> },
+    #[serde(rename = "copyFile")]
+    Copy {
         path: String,
         xet_hash: String,
         mtime: Option<i64>,
         source_repo_type: String,
         source_repo_id: String,
     },
-    DeleteFile {
-        path: String,
-    },
+    #[serde(rename = "deleteFile")]
+    Delete { path: String },
 }
 
 impl Operation {
     fn path(&self) -> &str {
         match self {
-            Operation::AddFile { path, .. }
-            | Operation::CopyFile { path, .. }
-            | Operation::DeleteFile { path } => path,
+            Operation::Add { path, .. } | Operation::Copy { path, .. } | Operation::Delete { path } => path,
         }
     }
 }
@@ -121,11 +115,9 @@ impl Judge<'_> {
             return Ok(Err(fault.into()));
         }
         let (hash, mtime, content_type) = match operation {
-            Operation::DeleteFile { .. } => return self.delete(path),
-            Operation::AddFile { xet_hash, mtime, content_type, .. } => {
-                (xet_hash, mtime, content_type.clone())
-            }
-            Operation::CopyFile { xet_hash, mtime, source_repo_type, source_repo_id, .. } => {
+            Operation::Delete { .. } => return self.delete(path),
+            Operation::Add { xet_hash, mtime, content_type, .. } => (xet_hash, mtime, content_type.clone()),
+            Operation::Copy { xet_hash, mtime, source_repo_type, source_repo_id, .. } => {
                 if !self.readable(source_repo_type, source_repo_id) {
                     return Ok(Err("source not found".into()));
                 }

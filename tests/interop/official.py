@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""The official client as a small command, for tests: one JSON value on stdout.
+
+    official.py upload BUCKET LOCAL REMOTE [LOCAL REMOTE]...
+    official.py download BUCKET REMOTE LOCAL [REMOTE LOCAL]...
+    official.py delete BUCKET REMOTE...
+    official.py list BUCKET            {path: size}
+
+HF_ENDPOINT and HF_TOKEN say where and who. Needs huggingface_hub and hf_xet (scripts/python-env).
+"""
+import json, sys
+
+from huggingface_hub import HfApi
+
+
+def pairs(arguments):
+    return list(zip(arguments[::2], arguments[1::2], strict=True))
+
+
+def main():
+    command, bucket, *arguments = sys.argv[1:]
+    api = HfApi()
+    answer = None
+    if command == "upload":
+        api.batch_bucket_files(bucket, add=pairs(arguments))
+    elif command == "download":
+        api.download_bucket_files(bucket, pairs(arguments))
+    elif command == "delete":
+        api.batch_bucket_files(bucket, delete=arguments)
+    elif command == "list":
+        answer = {entry.path: entry.size for entry in api.list_bucket_tree(bucket) if entry.type == "file"}
+    else:
+        raise SystemExit(__doc__)
+    json.dump(answer, sys.stdout)
+
+
+main()
