@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn too_long_too_many_or_unfinished_is_malformed() {
-        let too_long = (LAST_FRAGMENT | (64 << 10) + 1).to_be_bytes().to_vec();
+        let too_long = (LAST_FRAGMENT | ((64 << 10) + 1)).to_be_bytes().to_vec();
         let two_gib = 0x7fff_ffff_u32.to_be_bytes().to_vec();
         let sum_too_long = [fragment(false, &vec![0; 60 << 10]), fragment(true, &vec![0; 60 << 10])].concat();
         let too_many = fragment(false, b"").repeat(9);
