@@ -1,0 +1,1 @@
+"""One file for each theme; the docstring of each says what it is about."""
