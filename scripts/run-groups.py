@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""scripts/test [--full] [GROUP...]: sets up what is missing, builds, tests, and prints minutes by group.
+
+Groups, in this order: format, deny, build, unit, lint, interop, guest, apple. Without names all of them run; a group
+that needs the programs builds them first. Each ends within its bound. Exit code 0 only when nothing failed.
+Last line of each group and of the whole: 'N passed, N failed'.
+"""
+import argparse, ast, os, pathlib, re, shutil, signal, subprocess, sys, threading, time
+
+REPO = pathlib.Path(__file__).resolve().parents[1]
+APPLE = "aarch64-apple-darwin"
+PACKAGES = ["ca-certificates", "curl", "gcc", "git", "libc6-dev", "make", "pkg-config", "python3-venv"]
+CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
+NEXTEST = re.compile(r"Summary .*?(\d+) tests? run: (\d+) passed")
+CARGO_TEST = re.compile(r"^test result: .*?(\d+) passed; (\d+) failed")
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+class Count:
+    """Passed and failed of a group; a step without numbers of its own counts as one."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+        self.notes = []
+
+    def step(self, *argv, seconds, env=None):
+        """Runs a command with its output shown, at most so long; returns whether it did well."""
+        say(f"$ {' '.join(map(str, argv))}")
+        code, passed, failed = stream([str(a) for a in argv], seconds, {**os.environ, **(env or {})})
+        if code and not failed:
+            failed = 1
+        if not passed and not failed:
+            passed = 1
+        self.passed += passed
+        self.failed += failed
+        if code:
+            self.notes.append(f"{argv[0]} ended with {code}")
+        return code == 0
+
+    def skip(self, why):
+        self.notes.append(f"SKIPPED: {why}")
+        say("*" * 100, f"SKIPPED: {why}", "*" * 100, sep="\n")
+
+
+def stream(argv, seconds, env):
+    """Runs a command in a process group of its own and passes its output on; (code, passed, failed) by its own
+    closing lines. After `seconds` the whole group is ended, code 124."""
+    process = subprocess.Popen(argv, cwd=REPO, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+    late = threading.Event()
+
+    def end():
+        late.set()
+        os.killpg(process.pid, signal.SIGTERM)
+        time.sleep(10)
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    closing, cargo, nextest = None, [0, 0], None
+    for line in process.stdout:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", line.rstrip())
+        if match := CLOSING.match(plain):
+            closing = (int(match[1]), int(match[2]))
+        elif match := NEXTEST.search(plain):
+            nextest = (int(match[2]), int(match[1]) - int(match[2]))
+        elif match := CARGO_TEST.match(plain):
+            cargo[0] += int(match[1])
+            cargo[1] += int(match[2])
+    code = process.wait()
+    timer.cancel()
+    if late.is_set():
+        say(f"ended after {seconds} s, its bound")
+        code = 124
+    return (code, *(closing or nextest or cargo))
+
+
+def clippy(count, *what, env=None):
+    count.step("cargo", "clippy", "--release", "--locked", *what, "--", "-D", "warnings", seconds=1500, env=env)
+
+
+def python_env():
+    """The interpreter with the official client."""
+    done = subprocess.run([REPO / "scripts/python-env"], check=True, text=True, stdout=subprocess.PIPE, timeout=900)
+    return done.stdout.strip().splitlines()[-1]
+
+
+def formatting(count, full):
+    count.step("cargo", "fmt", "--all", "--check", seconds=120)
+    places = ["scripts/*", "tests/guest/**/*", "tests/interop/*"]
+    files = [p for place in places for p in REPO.glob(place) if p.is_file()]
+    for path in files:
+        if path.suffix == ".py" or path.open("rb").read(22).startswith(b"#!/usr/bin/env python3"):
+            try:
+                ast.parse(path.read_text(), str(path))
+                count.passed += 1
+            except SyntaxError as error:
+                count.failed += 1
+                say(error)
+
+
+def deny(count, full):
+    count.step("scripts/check-dependencies", seconds=900)
+    if full:
+        if not shutil.which("cargo-deny"):
+            count.step("cargo", "install", "--locked", "cargo-deny", seconds=2400)
+        count.step("cargo", "deny", "check", "licenses", "bans", "sources", seconds=300)
+
+
+def build(count, full):
+    count.step("scripts/build", seconds=2700)
+
+
+def have_nextest():
+    if shutil.which("cargo-nextest"):
+        return True
+    say("cargo-nextest is missing; building it (once)")
+    return stream(["cargo", "install", "--locked", "cargo-nextest"], 1500, os.environ)[0] == 0
+
+
+def unit(count, full):
+    env = {"BUCKETBAR_FULL": "1"} if full else {}
+    run = ["nextest", "run", "--no-tests=pass"] if have_nextest() else ["test"]
+    count.step("cargo", *run, "--release", "--locked", "--workspace", "--exclude", "local-hub", seconds=2400, env=env)
+    count.step("cargo", *run, "--release", "--locked", "-p", "local-hub", seconds=1500, env=env)
+
+
+def lint(count, full):
+    clippy(count, "--workspace", "--exclude", "local-hub", "--all-targets")
+    clippy(count, "-p", "local-hub", "--all-targets")
+
+
+def interop(count, full):
+    python = python_env()
+    for proof in sorted(REPO.glob("tests/interop/prove_*.py")):
+        count.step(python, "-B", proof.relative_to(REPO), seconds=900)
+
+
+def guest(count, full):
+    env = {"PYTHON_ENV": python_env()}
+    count.step("tests/guest/run", seconds=3000, env=env)
+    for backend in ["uml-old", "uml-oldest"] if full else []:
+        count.step("tests/guest/run", "--backend", backend, "seed_bug", "killed_server", seconds=5400, env=env)
+
+
+def apple(count, full):
+    listed = subprocess.run(["rustup", "target", "list", "--installed"], text=True, capture_output=True) \
+        if shutil.which("rustup") else None
+    if not listed or APPLE not in listed.stdout.split():
+        if not listed or stream(["rustup", "target", "add", APPLE], 180, os.environ)[0]:
+            return count.skip(f"the Rust target {APPLE} cannot be installed here: macOS-only lines are not checked")
+    clippy(count, "--target", APPLE, env={"CC_aarch64_apple_darwin": str(REPO / "scripts/stubcc"),
+                                           "AR_aarch64_apple_darwin": shutil.which("ar") or "/usr/bin/ar"})
+
+
+GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "lint": lint, "interop": interop, "guest": guest,
+          "apple": apple}
+NEEDS_PROGRAMS = {"unit", "interop", "guest"}
+
+
+def set_up():
+    """What every group needs. Debian's packages only where Debian is; elsewhere it says what is missing."""
+    if shutil.which("dpkg-query"):
+        have = subprocess.run(["dpkg-query", "-Wf", "${Package} ${Status}\n", *PACKAGES], text=True, capture_output=True)
+        missing = [p for p in PACKAGES if f"{p} install ok installed" not in have.stdout]
+        if missing:
+            say("installing", *missing)
+            sudo = [] if os.geteuid() == 0 else ["sudo"]
+            subprocess.run([*sudo, "apt-get", "update", "-q"], check=True, timeout=600)
+            subprocess.run([*sudo, "apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], check=True, timeout=900)
+    for tool in "cargo", "cc":
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing. Rust comes from https://rustup.rs; a C compiler with your system's tools.")
+    # A toolchain from rustup's minimal profile lacks these two.
+    for component in "rustfmt", "clippy":
+        if shutil.which("rustup") and not shutil.which(f"cargo-{'fmt' if component == 'rustfmt' else component}"):
+            subprocess.run(["rustup", "component", "add", component], timeout=300)
+
+
+def run_group(name, full):
+    say(f"\n=== {name}")
+    count, began = Count(), time.monotonic()
+    try:
+        GROUPS[name](count, full)
+    except (OSError, subprocess.SubprocessError) as error:
+        count.failed += 1
+        count.notes.append(str(error))
+        say(error)
+    say(f"{count.passed} passed, {count.failed} failed")
+    return count, (time.monotonic() - began) / 60
+
+
+def chosen(names):
+    """The groups asked for, in order; `build` first where somebody needs the programs."""
+    names = set(names or GROUPS)
+    if names & NEEDS_PROGRAMS:
+        names.add("build")
+    return [name for name in GROUPS if name in names]
+
+
+def table(results):
+    say(f"\n{'group':10} {'minutes':>7} {'passed':>7} {'failed':>7}")
+    for name, (count, minutes) in results.items():
+        say(f"{name:10} {minutes:7.1f} {count.passed:7} {count.failed:7}  {'; '.join(count.notes)}".rstrip())
+    say(f"{'all':10} {sum(minutes for _, minutes in results.values()):7.1f}\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the long ones too: cargo-deny, older guest kernels, long property tests")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="one or more of the groups")
+    options = parser.parse_args()
+    if wrong := [g for g in options.groups if g not in GROUPS]:
+        parser.error(f"no group {', '.join(wrong)}; there are {', '.join(GROUPS)}")
+    set_up()
+    results = {}
+    for name in chosen(options.groups):
+        if name in NEEDS_PROGRAMS and "build" in results and results["build"][0].failed:
+            count = Count()
+            count.failed = 1
+            count.notes.append("not run: the build failed")
+            results[name] = (count, 0.0)
+            continue
+        results[name] = run_group(name, options.full)
+    table(results)
+    passed, failed = (sum(getattr(count, what) for count, _ in results.values()) for what in ("passed", "failed"))
+    say(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
