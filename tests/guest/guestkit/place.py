@@ -22,7 +22,19 @@ class Place:
         try:
             self.ends.close()
         finally:
+            for pid in self.strays():
+                os.kill(pid, signal.SIGKILL)
             self.check_logs()
+
+    def strays(self, word=""):
+        """Processes of this place (they have its home), detached ones too, whose command line holds `word`."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"HOME={self.home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    if word.encode() in (entry / "cmdline").read_bytes():
+                        found.append(int(entry.name))
+        return found
 
     def folder(self, name):
         path = self.dir / name

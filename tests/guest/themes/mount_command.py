@@ -3,27 +3,29 @@ import json, os, subprocess, time
 
 from guestkit.data import digest, eventually, noise, same, sha256
 from guestkit.hub import Hub
-from guestkit.place import end_process
 from guestkit.programs import program
 from guestkit.runner import test
 from guestkit.server import Mount, Server
 
 
 class Command:
-    """`bucketbarctl mount BUCKET DIR`, which may stay in the foreground or go into the background."""
+    """`bucketbarctl mount BUCKET DIR`: returns when it is mounted; the server runs detached."""
 
     def __init__(self, place, hub, bucket, *more):
-        self.place, self.point = place, place.folder("point")
+        self.place, self.bucket, self.more, self.point = place, bucket, more, place.folder("point")
         self.env = place.environment(HF_ENDPOINT=hub.endpoint, HF_TOKEN=hub.token)
-        self.log = place.log("mount")
-        self.process = subprocess.Popen([program("bucketbarctl"), "mount", bucket, str(self.point), *map(str, more)], env=self.env,
-                                        stdin=subprocess.DEVNULL, stdout=open(self.log, "wb"), stderr=subprocess.STDOUT)
         place.at_end(self.end)
-        eventually("the mount", self.mounted, 40)
+        self.mount()
 
-    def mounted(self):
-        assert self.process.poll() in (None, 0), f"ended with {self.process.returncode}: {self.log.read_text()}"
-        return os.path.ismount(self.point)
+    def mount(self):
+        done = self.place.run(program("bucketbarctl"), "mount", self.bucket, self.point, *self.more, env=self.env, seconds=120)
+        assert done.returncode == 0, f"mount ended with {done.returncode}: {done.stdout}{done.stderr}"
+        assert os.path.ismount(self.point), f"nothing is mounted, yet it said: {done.stdout}"
+        return done.stdout
+
+    def server(self):
+        """The process ids of the detached server."""
+        return self.place.strays("--detached")
 
     def unmount(self):
         return self.place.run(program("bucketbarctl"), "unmount", self.point, env=self.env)
@@ -31,7 +33,6 @@ class Command:
     def end(self):
         if os.path.ismount(self.point):
             self.place.run("umount", "-f", "-l", self.point)
-        end_process(self.process)
 
 
 def prepared(place):
@@ -55,7 +56,7 @@ def whole_way(place):
     done = command.unmount()
     same("unmount", (done.returncode, os.path.ismount(command.point)), (0, False))
     same("the folder", os.listdir(command.point), [])
-    eventually("the process is gone", lambda: command.process.poll() is not None, 20)
+    eventually("the server is gone", lambda: not command.server(), 30)
 
 
 @test("mounting a folder of the bucket shows just that folder, and writes land in it", 150)
@@ -83,21 +84,43 @@ def busy(place):
     same("then", (command.unmount().returncode, os.path.ismount(command.point)), (0, False))
 
 
-@test("SIGTERM to `mount` unmounts and ends; unsent data goes up at the next mount", 180)
-def sigterm(place):
+@test("what was not uploaded at unmount goes up all the same, and the server ends after it", 150)
+def unmount_with_unsent(place):
     hub, bucket = prepared(place)
     command = Command(place, hub, bucket)
-    if command.process.poll() is not None:
-        return    # it went into the background; whole_way covers its end
-    content = noise(300_000, 2)
+    content = noise(3_000_000, 2)
     (command.point / "late.bin").write_bytes(content)
-    os.sync()
-    assert end_process(command.process, 20), "it did not end within 20 s of SIGTERM"
-    eventually("unmounted", lambda: not os.path.ismount(command.point), 10)
-    again = Command(place, hub, bucket)
-    same("bytes in the mount", sha256(again.point / "late.bin"), digest(content))
-    eventually("the file on the Hub", lambda: "late.bin" in hub.files(bucket), 90, 1)
-    same("unmount", again.unmount().returncode, 0)
+    same("unmount", command.unmount().returncode, 0)
+    eventually("the file on the Hub", lambda: "late.bin" in hub.files(bucket), 60, 1)
+    same("bytes on the Hub", hub.sha256(bucket, "late.bin"), digest(content))
+    eventually("the server is gone", lambda: not command.server(), 60)
+
+
+@test("kill -9 of a mount's server: `mount` on the same folder brings it back, and a program that waited goes on", 150)
+def brought_back(place):
+    hub, bucket = prepared(place)
+    command = Command(place, hub, bucket)
+    same("read", (command.point / "hello.txt").read_bytes(), b"hello")
+    for pid in command.server():
+        os.kill(pid, 9)
+    waiting = subprocess.Popen(["cp", "/bin/true", str(command.point / "waited")])
+    time.sleep(2)
+    assert waiting.poll() is None, "it has to wait for the server"
+    command.mount()
+    same("the waiting program", waiting.wait(60), 0)
+    same("bytes", sha256(command.point / "waited"), sha256("/bin/true"))
+    same("unmount", command.unmount().returncode, 0)
+
+
+@test("mounting the same bucket twice is refused on another folder, and no harm on the same", 90)
+def twice(place):
+    hub, bucket = prepared(place)
+    command = Command(place, hub, bucket)
+    other = place.folder("other")
+    done = place.run(program("bucketbarctl"), "mount", bucket, other, env=command.env)
+    assert done.returncode == 1 and str(command.point) in done.stderr, f"it has to say where it is mounted: {done}"
+    assert "already" in command.mount()
+    same("unmount", command.unmount().returncode, 0)
 
 
 @test("ls lists the buckets of the account, and the files of one")
