@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use self::block::{BLOCK, BlockId, ContentKey, LONGEST_FILE, blocks_of, part_in};
 use self::fetch::{Carrier, Errand, MEMORY};
-use self::flight::{Flight, Flights, HOMELESS_BYTES, Table};
+use self::flight::{Flight, HOMELESS_BYTES, Table};
 use self::pattern::{LARGEST_WINDOW, Pattern};
 pub use self::source::Source;
 use self::store::{Known, Store};
