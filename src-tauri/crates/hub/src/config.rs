@@ -51,6 +51,13 @@ pub struct Limits {
     pub plan_overfetch: u64,
     /// Longest use of a plan; its signed addresses expire.
     pub plan_age: Duration,
+    /// The feed of changes: first and longest wait before it is opened again after a failure, the
+    /// silence after which it counts as dead (the Hub pings every 30 s), and how often the bucket's
+    /// revision is looked at where there is no feed.
+    pub feed_backoff: Duration,
+    pub feed_longest_backoff: Duration,
+    pub feed_silence: Duration,
+    pub feed_poll: Duration,
     /// Disk for Xet's shard cache (what it remembers for deduplication).
     pub shard_cache: u64,
 }
@@ -72,6 +79,10 @@ impl Default for Limits {
             plan_cache: 16 << 20,
             plan_overfetch: 1 << 20,
             plan_age: Duration::from_secs(50 * 60),
+            feed_backoff: Duration::from_secs(10),
+            feed_longest_backoff: Duration::from_secs(80),
+            feed_silence: Duration::from_secs(90),
+            feed_poll: Duration::from_secs(30),
             shard_cache: 1 << 30,
         }
     }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rand::Rng;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, LINK, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, LINK, LOCATION, RETRY_AFTER,
+};
 use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -28,6 +30,7 @@ pub(crate) struct Call {
     method: Method,
     url: Url,
     body: Option<(&'static str, Bytes)>,
+    accept: Option<&'static str>,
     /// Repeating it leaves the Hub as doing it once.
     repeatable: bool,
     /// "Listing alice/photos failed": the beginning of the sentence a person reads.
@@ -37,7 +40,7 @@ pub(crate) struct Call {
 impl Call {
     pub fn new(method: Method, url: Url, failure: impl Into<String>) -> Call {
         let repeatable = method != Method::POST;
-        Call { method, url, body: None, repeatable, failure: failure.into() }
+        Call { method, url, body: None, accept: None, repeatable, failure: failure.into() }
     }
 
     pub fn get(url: Url, failure: impl Into<String>) -> Call {
@@ -51,6 +54,11 @@ impl Call {
 
     pub fn body(mut self, content_type: &'static str, bytes: Bytes) -> Call {
         self.body = Some((content_type, bytes));
+        self
+    }
+
+    pub fn accept(mut self, content_type: &'static str) -> Call {
+        self.accept = Some(content_type);
         self
     }
 
@@ -141,6 +149,18 @@ impl Http {
         }
     }
 
+    /// The answer's head and running body, for a stream of events. No retries; no deadline once the head
+    /// is there.
+    pub async fn open(&self, call: Call) -> Result<Response, HubError> {
+        let deadline = Instant::now() + self.config.limits.call_deadline;
+        let response = self.follow(&call, deadline, false).await.map_err(|f| f.error)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (error, _) = refused(&call, response, deadline).await;
+        Err(error)
+    }
+
     fn wait_before_next(&self, call: &Call, failed: &Failed, tries: u32) -> Option<Duration> {
         let limits = &self.config.limits;
         let worth_it = failed.error.may_retry() && failed.error.class != ErrorClass::Broken;
@@ -196,6 +216,9 @@ impl Http {
         let mut request = self.client.request(call.method.clone(), url);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, bearer(&token).map_err(Failed::not_applied)?);
+        }
+        if let Some(content_type) = call.accept {
+            request = request.header(ACCEPT, content_type);
         }
         if let Some((content_type, bytes)) = &call.body {
             request = request.header(CONTENT_TYPE, *content_type).body(bytes.clone());

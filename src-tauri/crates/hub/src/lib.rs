@@ -4,6 +4,7 @@
 //! Hub ── account, buckets as wholes          http: one exchange: token, redirects, deadlines, words
 //!  └ Bucket ── tree (listings)               xet/tokens:  read and write tokens of the storage
 //!            ── batch (changes of names)     xet/plans:   where a file's bytes are, kept
+//!            ── watch (changes elsewhere)    feed
 //!            ── read, upload, upload_ranges  xet/read, xet/upload
 //! ```
 //!
@@ -19,8 +20,10 @@ mod bucket;
 mod bucket_name;
 mod config;
 mod error;
+mod feed;
 mod http;
 mod hub;
+mod server_events;
 mod single_flight;
 mod token;
 mod tree;
@@ -32,6 +35,7 @@ pub use bucket::Bucket;
 pub use bucket_name::BucketName;
 pub use config::{HubConfig, Limits};
 pub use error::{ErrorClass, HubError};
+pub use feed::{ChangeKind, News, RemoteChange, Resume, Watch};
 pub use hub::{BucketInfo, CreatedBucket, Hub};
 pub use token::{StaticToken, TokenFile, TokenSource, discover_endpoint, discover_token, parse_endpoint};
 pub use tree::{FileEntry, Pages, TreeEntry};

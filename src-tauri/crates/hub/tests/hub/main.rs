@@ -9,3 +9,4 @@ mod listing;
 mod network;
 mod reading;
 mod uploading;
+mod watching;
