@@ -259,7 +259,7 @@ impl Content {
     ) -> Vec<(Errand, Turn)> {
         let mut errands = Vec::new();
         let longest = self.longest_fetch();
-        for run in runs_of(absent, longest) {
+        for run in runs_of(absent, demand, longest) {
             let Some(turn) = self.turn(run.start < demand) else {
                 self.pattern(&subject.key).lock().pull_back(u64::from(run.start) * BLOCK);
                 break;
@@ -395,10 +395,19 @@ impl Look<'_> {
     }
 }
 
-/// The stretches of consecutive numbers in `absent`, each at most `longest` long.
-fn runs_of(absent: &[u32], longest: usize) -> impl Iterator<Item = Range<u32>> {
-    absent
-        .chunk_by(|before, after| before + 1 == *after)
-        .flat_map(move |run| run.chunks(longest))
-        .map(|run| run[0]..run[run.len() - 1] + 1)
+/// The requests for the blocks `absent`, of which those below `demand` are waited for: stretches of
+/// consecutive numbers, each at most `longest` long. A little that lies ahead comes along with what is
+/// waited for; more is a request of its own, so that it doesn't hold a waiting reader's turn.
+fn runs_of(absent: &[u32], demand: u32, longest: usize) -> Vec<Range<u32>> {
+    let mut runs = Vec::new();
+    for run in absent.chunk_by(|before, after| before + 1 == *after) {
+        let little = run.len() as u64 <= MIN_FETCH_BLOCKS;
+        let (waited_for, ahead) = match little {
+            true => (run, &run[..0]),
+            false => run.split_at(run.partition_point(|index| *index < demand)),
+        };
+        let requests = waited_for.chunks(longest).chain(ahead.chunks(longest));
+        runs.extend(requests.map(|request| request[0]..request[request.len() - 1] + 1));
+    }
+    runs
 }

@@ -12,7 +12,9 @@ use hub::ErrorClass;
 use super::network::{Network, Weather};
 use super::{AMPLE, KIB, MIB, check, hash, joined, open, quiet, until};
 use crate::content::Content;
-use crate::content::fetch::MEMORY;
+
+/// What may wait in memory for a disk that takes nothing.
+const MEMORY: u64 = 32 * MIB;
 
 /// Reads all of a file in pieces, in the order `order` gives, `depth` of them at once.
 async fn read_all(on: &Arc<Content>, seed: u64, size: u64, piece: u64, depth: usize, order: &[u64]) {
@@ -282,15 +284,30 @@ async fn memory_is_bounded_whatever_the_number_of_streams() {
             })
         })
         .collect();
-    until("memory is used up", || network.bytes_sent() >= MEMORY as u64 - MIB).await;
+    until("memory is used up", || network.bytes_sent() >= MEMORY - MIB).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     // Each fetch under way may hold one piece of the network's beside the blocks it was granted.
-    let most = MEMORY as u64 + 38 * 50_000;
+    let most = MEMORY + 38 * 50_000;
     assert!(network.bytes_sent() <= most, "{} bytes are in memory", network.bytes_sent());
     drop(disk_stands_still);
     for reader in readers {
         reader.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fetches_ahead_never_take_a_waiting_readers_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let network = Arc::new(Network::default());
+    // What is asked for comes, what lies ahead of it hangs.
+    network.usual.lock().pause_after = Some(MIB);
+    let on = open(dir.path(), AMPLE, &network).await;
+    for seed in 0..48 {
+        let read = tokio::time::timeout(Duration::from_secs(5), check(&on, seed, 64 * MIB, 0..MIB));
+        read.await.expect("a reader waits for fetches ahead of others").unwrap();
+    }
+    assert!(network.most_at_once.load(Ordering::SeqCst) > 4, "nothing was fetched ahead");
+    network.open_gate();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
