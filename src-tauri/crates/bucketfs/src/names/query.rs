@@ -128,6 +128,16 @@ pub fn moved_away_from(db: &Connection, path: &str) -> Result<bool> {
     Ok(statement.exists([path])?)
 }
 
+/// Contents that files of ours left at this key of the Hub: removed or moved away here, not yet there.
+pub fn left_behind_at(db: &Connection, path: &str) -> Result<Vec<String>> {
+    let mut statement = db.prepare_cached(
+        "SELECT hash FROM deletes WHERE path = ?1 AND hash IS NOT NULL \
+         UNION SELECT base_hash FROM nodes WHERE place = 2 AND place_path = ?1 AND gone = 0 AND base_hash IS NOT NULL",
+    )?;
+    let rows = statement.query_map([path], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 pub fn highest_id(db: &Connection) -> Result<u64> {
     let highest: i64 = db.query_row("SELECT COALESCE(MAX(id), 0) FROM nodes", [], |row| row.get(0))?;
     Ok(highest.max(0) as u64)

@@ -24,11 +24,21 @@ pub async fn delete(fs: &Arc<BucketFs>, deletes: Vec<PendingDelete>) -> Result<(
 
 async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
     // A file that is going to be put at the key overwrites it: no moment without it (editors' safe-save).
-    let mut wanted = Vec::new();
+    let (mut wanted, mut taken) = (Vec::new(), Vec::new());
     for delete in part {
-        if fs.names.ask(|db| query::resolve(db, &delete.path))?.is_none() {
-            wanted.push(delete);
+        let place = fs.names.ask(|db| match query::resolve(db, &delete.path)? {
+            Some(node) => Ok(Some(query::actual_place(db, &node)?)),
+            None => Ok(None),
+        })?;
+        match place {
+            None => wanted.push(delete),
+            // It has been put there already: the key is another file's now.
+            Some(Some(actual)) if actual == delete.path => taken.push(delete.path.clone()),
+            Some(_) => {}
         }
+    }
+    if !taken.is_empty() {
+        forget(fs, taken).await?;
     }
     if wanted.is_empty() {
         return Ok(());

@@ -23,8 +23,8 @@ use crate::recovery::split_off;
 struct Entry {
     stored: Stored,
     path: String,
-    /// What the Hub may hold there without it being somebody else's change.
-    expected: Option<String>,
+    /// Contents the Hub may hold there without it being somebody else's change.
+    expected: Vec<String>,
 }
 
 enum Verdict {
@@ -116,11 +116,14 @@ fn entries(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Entry>> {
             fs.names.ask(|db| Ok((query::desired_place(db, &node)?, query::actual_place(db, &node)?)))?;
         let Some(path) = goal else { continue };
         let at_home = actual.as_deref() == Some(path.as_str());
-        let expected = match &stored.work.means {
+        let replaced = match &stored.work.means {
             Means::Upload(staged) if at_home => staged.with_layout(|layout| layout.identity.clone()),
             _ if at_home => node.base.as_ref().map(|base| base.hash.clone()),
             _ => node.expect.clone(),
         };
+        // Our own files that were removed or moved away from this key, of which the Hub has not heard yet.
+        let mut expected = fs.names.ask(|db| query::left_behind_at(db, &path))?;
+        expected.extend(replaced);
         stored.work.node = (*node).clone();
         entries.push(Entry { stored, path, expected });
     }
@@ -130,7 +133,7 @@ fn entries(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Entry>> {
 fn verdict(entry: &Entry, there: Option<&FileEntry>) -> Verdict {
     match there {
         Some(found) if found.xet_hash == entry.stored.content.hash => Verdict::Done,
-        Some(found) if Some(&found.xet_hash) != entry.expected.as_ref() => Verdict::Conflict(found.clone()),
+        Some(found) if !entry.expected.contains(&found.xet_hash) => Verdict::Conflict(found.clone()),
         _ => Verdict::Write,
     }
 }

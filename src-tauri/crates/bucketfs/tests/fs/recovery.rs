@@ -1,0 +1,131 @@
+//! What a crash leaves is taken up again: bytes, ids, verifier, database.
+
+use std::time::Duration;
+
+use bucketfs::{BucketFs, Create, ErrorKind, Event, ROOT, SetAttr};
+use bytes::Bytes;
+
+use crate::rig::{Rig, find, names, read_file, read_id, sync, write_file};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_acknowledged_is_there_after_kill_9_even_uncommitted() {
+    let rig = Rig::new();
+    rig.put("remote.bin", &[1u8; 100_000]);
+    let fs = rig.open_quiet().await;
+    let committed = write_file(&fs, "committed.bin", &testkit::bytes(4, 2_000_000)).await;
+    let open = fs.create(ROOT, b"open.bin", Create::Guarded(SetAttr::default()), None).await.unwrap().attr.id;
+    fs.write(open, 5, Bytes::from_static(b"unstable"), false).await.unwrap();
+    let edited = find(&fs, "remote.bin").await.unwrap();
+    fs.write(edited, 50_000, Bytes::from_static(b"EDIT"), false).await.unwrap();
+    let shown = fs.getattr(edited).await.unwrap();
+    let verifier = fs.write_verifier();
+    let crashed = rig.crash_copy();
+
+    let config = bucketfs::Config { state_dir: crashed, ..rig.config() };
+    let again = BucketFs::open(config, rig.client(), rig.events.clone()).await.unwrap();
+    assert_ne!(again.write_verifier(), verifier, "a new epoch: the client sends UNSTABLE data again");
+    assert_eq!(again.handle_key(), fs.handle_key(), "handles stay good");
+    assert_eq!(again.fsid(), fs.fsid());
+    assert_eq!(find(&again, "committed.bin").await.unwrap(), committed);
+    assert_eq!(read_id(&again, committed).await, testkit::bytes(4, 2_000_000));
+    assert_eq!(read_id(&again, open).await, b"\0\0\0\0\0unstable");
+    let mut expected = vec![1u8; 100_000];
+    expected[50_000..50_004].copy_from_slice(b"EDIT");
+    assert_eq!(read_id(&again, edited).await, expected);
+    assert!(again.getattr(edited).await.unwrap().mtime >= shown.mtime, "no clock goes back");
+    assert!(rig.events.any(|event| matches!(event, Event::Recovered { files: 3, .. })));
+
+    // The open epoch waits for its covering COMMIT; the rest goes up.
+    again.start_sync();
+    assert!(!again.sync(Some(Duration::from_secs(3))).await.complete);
+    assert_eq!(rig.on_hub("committed.bin").unwrap(), testkit::bytes(4, 2_000_000));
+    assert_eq!(rig.on_hub("open.bin"), None);
+    for id in [open, edited] {
+        again.commit(id, 0, 0).await.unwrap();
+    }
+    sync(&again).await;
+    assert_eq!(rig.on_hub("open.bin").unwrap(), b"\0\0\0\0\0unstable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_survives_a_stop_and_needs_no_new_write() {
+    let rig = Rig::new();
+    let fs = rig.open_quiet().await;
+    write_file(&fs, "waiting.txt", b"unsent").await;
+    let left = fs.shutdown(Duration::from_secs(5)).await;
+    assert!(!left.all_saved);
+    drop(fs);
+    assert_eq!(rig.on_hub("waiting.txt"), None);
+    let fs = rig.open().await;
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("waiting.txt").unwrap(), b"unsent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrupt_database_is_kept_aside_and_no_staged_byte_is_lost() {
+    let rig = Rig::new();
+    rig.put("d/remote.bin", b"remote and long enough");
+    let fs = rig.open_quiet().await;
+    let new = write_file(&fs, "new file.txt", b"staged only").await;
+    let edited = find(&fs, "d/remote.bin").await.unwrap();
+    fs.write(edited, 0, Bytes::from_static(b"EDITED"), false).await.unwrap();
+    fs.commit(edited, 0, 0).await.unwrap();
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    let database = rig.config().state_dir.join("names.db");
+    std::fs::write(&database, b"this is not a database, whatever it was before").unwrap();
+
+    let fs = rig.open().await;
+    assert!(rig.events.any(|event| matches!(event, Event::DatabaseRebuilt { files: 2, .. })));
+    assert_eq!(find(&fs, "new file.txt").await.unwrap(), new, "the handle survives the database");
+    assert_eq!(read_file(&fs, "new file.txt").await, b"staged only");
+    assert_eq!(read_id(&fs, edited).await, b"EDITED and long enough");
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("new file.txt").unwrap(), b"staged only");
+    assert_eq!(rig.on_hub("d/remote.bin").unwrap(), b"EDITED and long enough");
+    assert_eq!(names(&fs, "").await, ["d", "new file.txt"]);
+    let kept = std::fs::read_dir(rig.config().state_dir).unwrap();
+    let kept = kept.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"));
+    assert_eq!(kept.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_directory_has_one_owner() {
+    let rig = Rig::new();
+    let fs = rig.open_quiet().await;
+    let second = BucketFs::open(rig.config(), rig.client(), rig.events.clone()).await;
+    assert_eq!(second.err().unwrap().kind, ErrorKind::Busy);
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    rig.open_quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_writers_of_one_file_lose_no_byte() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = fs.create(ROOT, b"shared", Create::Guarded(SetAttr::default()), None).await.unwrap().attr.id;
+    let mut writers = Vec::new();
+    for writer in 0..8u64 {
+        let fs = fs.clone();
+        writers.push(tokio::spawn(async move {
+            for step in 0..32u64 {
+                let offset = (step * 8 + writer) * 16_384;
+                fs.write(id, offset, Bytes::from(vec![writer as u8 + 1; 16_384]), false).await.unwrap();
+                if step % 8 == 7 {
+                    fs.commit(id, 0, 0).await.unwrap();
+                }
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    fs.commit(id, 0, 0).await.unwrap();
+    let bytes = read_id(&fs, id).await;
+    for (index, block) in bytes.chunks(16_384).enumerate() {
+        assert!(block.iter().all(|byte| *byte == (index % 8) as u8 + 1), "block {index}");
+    }
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("shared").unwrap(), bytes);
+}

@@ -1,0 +1,177 @@
+//! A bucket on a local Hub, and a file system over it that can be ended in every way.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucketfs::{BucketFs, Config, Create, Event, Events, FileId, ROOT, SetAttr};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use testkit::LocalHub;
+
+pub struct Rig {
+    pub hub: LocalHub,
+    pub bucket: String,
+    pub state: tempfile::TempDir,
+    pub events: Arc<Recorder>,
+}
+
+#[derive(Default)]
+pub struct Recorder(pub Mutex<Vec<Event>>);
+
+impl Events for Recorder {
+    fn tell(&self, event: Event) {
+        self.0.lock().push(event);
+    }
+}
+
+impl Recorder {
+    pub fn any(&self, what: impl Fn(&Event) -> bool) -> bool {
+        self.0.lock().iter().any(what)
+    }
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let hub = LocalHub::start();
+        let bucket = hub.create_bucket("b");
+        Rig { hub, bucket, state: tempfile::tempdir().unwrap(), events: Arc::default() }
+    }
+
+    pub fn config(&self) -> Config {
+        let mut config = Config::new(self.state.path().join("state"));
+        config.debounce = Duration::from_millis(300);
+        config.poll = Duration::from_millis(500);
+        config.reserve_bytes = 0;
+        config.cache_bytes = 256 << 20;
+        config
+    }
+
+    pub fn client(&self) -> hub::Bucket {
+        let config = hub::HubConfig {
+            endpoint: hub::parse_endpoint(self.hub.endpoint()).unwrap(),
+            token: Arc::new(hub::StaticToken::new(self.hub.token(), "the tests")),
+            cache_root: self.state.path().join("xet"),
+            user_agent: "bucketfs-tests".into(),
+            limits: hub::Limits::default(),
+        };
+        hub::Hub::new(config).unwrap().bucket(self.bucket.parse().unwrap())
+    }
+
+    /// Opened, nothing is sent yet.
+    pub async fn open_quiet(&self) -> Arc<BucketFs> {
+        BucketFs::open(self.config(), self.client(), self.events.clone()).await.unwrap()
+    }
+
+    pub async fn open(&self) -> Arc<BucketFs> {
+        let fs = self.open_quiet().await;
+        fs.start_sync();
+        fs
+    }
+
+    pub fn put(&self, path: &str, content: &[u8]) -> String {
+        self.hub.client().put(&self.bucket, path, content)
+    }
+
+    /// What the Hub has, or `None`.
+    pub fn on_hub(&self, path: &str) -> Option<Vec<u8>> {
+        self.hub.client().stat(&self.bucket, path)?;
+        Some(self.hub.client().read(&self.bucket, path))
+    }
+
+    pub fn paths(&self) -> Vec<String> {
+        self.hub.client().paths(&self.bucket)
+    }
+
+    /// The state directory as a crash leaves it: a copy taken while the file system lives.
+    pub fn crash_copy(&self) -> PathBuf {
+        let copy = self.state.path().join("crashed");
+        copy_folder(&self.config().state_dir, &copy);
+        copy
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Walks a path from the root.
+pub async fn find(fs: &BucketFs, path: &str) -> bucketfs::Result<FileId> {
+    let mut at = ROOT;
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        at = fs.lookup(at, part.as_bytes()).await?.id;
+    }
+    Ok(at)
+}
+
+pub async fn parent_of<'p>(fs: &BucketFs, path: &'p str) -> (FileId, &'p [u8]) {
+    match path.rsplit_once('/') {
+        Some((folder, name)) => (find(fs, folder).await.unwrap(), name.as_bytes()),
+        None => (ROOT, path.as_bytes()),
+    }
+}
+
+/// Creates (or empties), writes UNSTABLE and commits: what closing a file does.
+pub async fn write_file(fs: &BucketFs, path: &str, content: &[u8]) -> FileId {
+    let (dir, name) = parent_of(fs, path).await;
+    let empty = SetAttr { size: Some(0), ..SetAttr::default() };
+    let id = fs.create(dir, name, Create::Unchecked(empty), None).await.unwrap().attr.id;
+    for (index, chunk) in content.chunks(1 << 20).enumerate() {
+        fs.write(id, (index as u64) << 20, Bytes::copy_from_slice(chunk), false).await.unwrap();
+    }
+    fs.commit(id, 0, 0).await.unwrap();
+    id
+}
+
+pub async fn read_id(fs: &BucketFs, id: FileId) -> Vec<u8> {
+    let size = fs.getattr(id).await.unwrap().size;
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < size {
+        let read = fs.read(id, bytes.len() as u64, 1 << 20).await.unwrap();
+        assert!(read.eof || !read.data.is_empty(), "a read before the end gives bytes");
+        for piece in read.data {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    bytes
+}
+
+pub async fn read_file(fs: &BucketFs, path: &str) -> Vec<u8> {
+    read_id(fs, find(fs, path).await.unwrap()).await
+}
+
+pub async fn names(fs: &BucketFs, path: &str) -> Vec<String> {
+    let dir = find(fs, path).await.unwrap();
+    let (mut all, mut cookie) = (Vec::new(), 0);
+    loop {
+        let page = fs.readdir(dir, cookie, 3).await.unwrap();
+        for entry in &page.entries {
+            assert!(entry.cookie > cookie, "cookies rise");
+            cookie = entry.cookie;
+            let name = String::from_utf8_lossy(&entry.name).into_owned();
+            if name != "." && name != ".." && name != ".metadata_never_index" {
+                all.push(name);
+            }
+        }
+        if page.end {
+            break;
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Everything is on the Hub.
+pub async fn sync(fs: &Arc<BucketFs>) {
+    let report = fs.sync(Some(Duration::from_secs(60))).await;
+    assert!(report.complete, "left: {:?}", report.left);
+}
