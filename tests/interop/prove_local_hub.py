@@ -33,7 +33,8 @@ class LocalHub:
 
     def start(self):
         tokens = [argument for token in TOKENS for argument in ("--token", token)]
-        command = [self.binary, "--data", str(self.data), "--listen", self.address, "--org", "acme=alice", *tokens]
+        command = [self.binary, "--data", str(self.data), "--listen", self.address, "--org", "acme=alice",
+                   "--consent", "auto", *tokens]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
         first = json.loads(self.process.stdout.readline())
         self.endpoint = first["endpoint"]
@@ -128,6 +129,26 @@ class Proof:
         self.check("a wrong token is refused", *self.refused(HfApi(token="hf_wrong").whoami, 401))
         answer = self.hf("auth", "whoami")
         self.check("hf auth whoami", "alice" in answer.stdout, answer.stdout.strip().replace("\n", " "))
+
+    def signs_in(self):
+        answer = self.hf("auth", "login", token=None, stdin=subprocess.DEVNULL)
+        stored = self.home / "token"
+        signed_in = answer.returncode == 0 and stored.exists() and stored.read_text().startswith("hf_oauth_")
+        self.check("hf auth login by device code", signed_in, (answer.stdout + answer.stderr).strip()[-200:] if not signed_in else "")
+        answer = self.hf("auth", "whoami", token=None)
+        self.check("the OAuth token is alice's, with her organization", "alice" in answer.stdout and "acme" in answer.stdout)
+        answer = self.hf("buckets", "create", "alice/by-oauth", token=None)
+        self.check("an OAuth token creates a bucket", answer.returncode == 0, answer.stderr[-200:])
+        self.hub.control("POST", "expire", {"what": "oauth-tokens"})
+        before = stored.read_text()
+        answer = self.hf("buckets", "list", "alice", token=None)
+        refreshed = answer.returncode == 0 and stored.read_text() != before
+        self.check("hf refreshes an expired OAuth token, and the refresh token rotates", refreshed, answer.stderr[-100:].strip())
+        self.hub.control("POST", "revoke", {"user": "alice"})
+        answer = self.hf("buckets", "list", "alice", token=None)
+        self.check("a sign-in that was revoked is refused", answer.returncode != 0)
+        self.hf("auth", "logout", token=None)
+        self.api.delete_bucket("alice/by-oauth")
 
     def buckets(self):
         made = self.api.create_bucket("one", private=True)
@@ -333,7 +354,7 @@ class Proof:
         from huggingface_hub import HfApi
 
         self.api, self.bob, self.reader, self.anonymous = (HfApi(token=token) for token in (ALICE, BOB, READER, False))
-        parts = [self.accounts, self.buckets, self.uploads, self.listings, self.downloads, self.syncs, self.feed,
+        parts = [self.accounts, self.signs_in, self.buckets, self.uploads, self.listings, self.downloads, self.syncs, self.feed,
                  self.failures_of_a_batch, self.faults, self.restart, self.ends]
         for part in parts:
             part()

@@ -2,14 +2,16 @@
 //!
 //! A namespace (the part of a bucket's id before `/`) is a user or an organization. Own buckets and
 //! those of one's organizations may be written, when both the token and the membership say so; public
-//! buckets may be read by everybody; a private one of somebody else does not exist.
+//! buckets may be read by everybody; a private one of somebody else does not exist. An OAuth token does
+//! what its scopes say, in the organizations its user picked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use http::HeaderMap;
 
 use crate::hub_error::HubError;
+use crate::oauth::{Grant, scopes};
 
 /// `TOKEN=USER[:read]`
 #[derive(Clone, Debug)]
@@ -26,20 +28,23 @@ pub struct OrgArgument {
     members: Vec<(String, Role)>,
 }
 
-/// What a token, or a membership, allows at most.
+/// What a token, or a membership, allows at most. Each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
+    /// See public buckets.
+    Public,
+    /// See private ones too.
     Read,
+    /// Change files.
     Write,
+    /// Create, move, delete buckets and change their settings.
+    Manage,
 }
 
 impl Role {
     /// As whoami-v2 says it of a token.
     pub fn name(self) -> &'static str {
-        match self {
-            Role::Read => "read",
-            Role::Write => "write",
-        }
+        if self >= Role::Write { "write" } else { "read" }
     }
 }
 
@@ -57,6 +62,8 @@ pub struct Identity {
     pub role: Role,
     /// Organizations and the caller's role in each.
     pub orgs: Vec<(String, Role)>,
+    /// Signed in by OAuth, not with an access token.
+    pub oauth: bool,
 }
 
 impl Caller {
@@ -72,31 +79,23 @@ impl Caller {
         }
     }
 
-    /// Whether private buckets of `namespace` can be seen.
-    pub fn belongs_to(&self, namespace: &str) -> bool {
+    /// What the caller may do with buckets of `namespace`.
+    pub fn role_in(&self, namespace: &str) -> Role {
         match self {
-            Caller::Anonymous => false,
-            Caller::User(identity) => identity.role_in(namespace).is_some(),
-        }
-    }
-
-    /// Whether buckets of `namespace` may be changed.
-    pub fn may_write(&self, namespace: &str) -> bool {
-        match self {
-            Caller::Anonymous => false,
-            Caller::User(identity) => identity.role_in(namespace) == Some(Role::Write),
+            Caller::Anonymous => Role::Public,
+            Caller::User(identity) => identity.role_in(namespace),
         }
     }
 }
 
 impl Identity {
-    /// The lesser of what the token and the membership allow; `None` for a stranger.
-    fn role_in(&self, namespace: &str) -> Option<Role> {
+    /// The lesser of what the token and the membership allow.
+    fn role_in(&self, namespace: &str) -> Role {
         if namespace == self.user {
-            return Some(self.role);
+            return self.role;
         }
-        let (_, role) = self.orgs.iter().find(|(name, _)| name == namespace)?;
-        Some(self.role.min(*role))
+        let membership = self.orgs.iter().find(|(name, _)| name == namespace);
+        membership.map_or(Role::Public, |(_, role)| self.role.min(*role))
     }
 }
 
@@ -123,19 +122,27 @@ impl Accounts {
         self.orgs.contains_key(name) || self.tokens.iter().any(|token| token.user == name)
     }
 
-    /// Who calls. A token that nobody has is a refusal, no token is anonymous.
-    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, HubError> {
-        let Some(token) = bearer(headers) else { return Ok(Caller::Anonymous) };
-        let known =
-            self.tokens.iter().find(|known| known.token == token).ok_or_else(HubError::bad_credentials)?;
-        Ok(Caller::User(Identity {
-            user: known.user.clone(),
-            role: known.role,
-            orgs: self.orgs_of(&known.user),
-        }))
+    /// Whose access token this is.
+    pub fn identity_of_token(&self, token: &str) -> Option<Identity> {
+        let known = self.tokens.iter().find(|known| known.token == token)?;
+        let orgs = self.orgs_of(&known.user);
+        Some(Identity { user: known.user.clone(), role: known.role, orgs, oauth: false })
     }
 
-    fn orgs_of(&self, user: &str) -> Vec<(String, Role)> {
+    /// Who an OAuth sign-in stands for: no organization but those the person picked.
+    pub fn identity_of_grant(&self, grant: &Grant) -> Identity {
+        let mut orgs = self.orgs_of(&grant.user);
+        orgs.retain(|(name, _)| grant.orgs.contains(name));
+        Identity { user: grant.user.clone(), role: scopes::role(&grant.scopes), orgs, oauth: true }
+    }
+
+    /// Every user's name, once.
+    pub fn users(&self) -> BTreeSet<&str> {
+        self.tokens.iter().map(|token| token.user.as_str()).collect()
+    }
+
+    /// The organizations of a user, with the role in each.
+    pub fn orgs_of(&self, user: &str) -> Vec<(String, Role)> {
         let role =
             |members: &[(String, Role)]| members.iter().find(|(name, _)| name == user).map(|(_, role)| *role);
         self.orgs.iter().filter_map(|(name, members)| Some((name.clone(), role(members)?))).collect()
@@ -149,9 +156,9 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn user_and_role(text: &str) -> Result<(String, Role), String> {
     let (user, role) = match text.split_once(':') {
-        None => (text, Role::Write),
+        None => (text, Role::Manage),
         Some((user, "read")) => (user, Role::Read),
-        Some((user, "write")) => (user, Role::Write),
+        Some((user, "write")) => (user, Role::Manage),
         Some((_, other)) => return Err(format!("{other} is no role: read or write")),
     };
     if user.is_empty() || user.contains('/') {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::accounts::{OrgArgument, TokenArgument};
+use crate::oauth::apps::App;
 
 /// A Hub on loopback for development, demonstrations and tests.
 #[derive(Parser, Debug, Clone)]
@@ -31,6 +32,28 @@ pub struct Arguments {
     /// Lifetime of a signed storage URL in seconds.
     #[arg(long, default_value_t = 3600)]
     pub url_seconds: u64,
+    /// Lifetime of an OAuth access token in seconds.
+    #[arg(long, default_value_t = 28_800)]
+    pub oauth_seconds: u64,
+    /// An app that may sign people in: CLIENT_ID=REDIRECT_URI,… (a loopback URI matches with any port).
+    #[arg(
+        long = "oauth-app",
+        value_name = "CLIENT_ID=REDIRECT_URI,…",
+        default_value = "bucketbar=http://127.0.0.1/callback,http://localhost/callback"
+    )]
+    pub oauth_apps: Vec<App>,
+    /// Who says yes: a person on a page, or nobody has to (the first user allows everything by itself).
+    #[arg(long, value_enum, default_value_t = Consent::Page)]
+    pub consent: Consent,
+    /// Give no refresh token after an authorization code: nobody says what the real Hub does.
+    #[arg(long)]
+    pub no_refresh_in_code_flow: bool,
+    /// Lifetime of a device code in seconds.
+    #[arg(long, default_value_t = 300)]
+    pub device_seconds: u64,
+    /// How often an app may ask whether a device code was allowed, in seconds.
+    #[arg(long, default_value_t = 1)]
+    pub device_interval: u64,
     /// Entries in a page of a listing when the request names no limit.
     #[arg(long, default_value_t = 1000)]
     pub page: usize,
@@ -55,6 +78,13 @@ pub struct Arguments {
     /// Print a line on stderr for every request.
     #[arg(long)]
     pub log: bool,
+}
+
+/// Who allows an app to sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Consent {
+    Page,
+    Auto,
 }
 
 /// What a batch's `deleteFile` of a missing path is.

@@ -11,6 +11,7 @@ use crate::counters::Counters;
 use crate::faults::Faults;
 use crate::feed::Feed;
 use crate::network::Network;
+use crate::oauth::OAuth;
 use crate::rate_limit::RateLimits;
 use crate::seal::Seals;
 use crate::storage_url::StorageUrls;
@@ -23,6 +24,7 @@ pub struct Hub {
     /// `http://ADDRESS:PORT`, where it is reached.
     pub endpoint: String,
     pub accounts: Accounts,
+    pub oauth: OAuth,
     pub store: Store,
     pub feed: Feed,
     pub cas: Cas,
@@ -49,6 +51,7 @@ impl Hub {
         Ok(Self {
             endpoint: format!("http://{address}"),
             accounts: Accounts::new(&arguments.tokens, &arguments.orgs),
+            oauth: OAuth::open(&store, &arguments)?,
             store,
             feed: Feed::new(),
             cas,

@@ -22,6 +22,7 @@ mod hub;
 mod hub_error;
 mod key_rules;
 mod network;
+mod oauth;
 mod page;
 mod rate_limit;
 mod routes;

@@ -4,8 +4,10 @@ mod account;
 mod batch;
 mod buckets;
 mod cas;
+mod consent_page;
 mod control;
 mod events;
+mod oauth;
 mod paths_info;
 mod resolve;
 pub mod storage;
@@ -18,9 +20,10 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, head, post, put};
+use http::HeaderMap;
 use http::request::Parts;
 
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Role, bearer};
 use crate::front::front;
 use crate::hub::Hub;
 use crate::hub_error::{HubError, HubResult};
@@ -31,6 +34,7 @@ pub fn router(hub: Arc<Hub>) -> Router {
     Router::new()
         .merge(hub_routes())
         .merge(cas_routes())
+        .merge(oauth_routes())
         .merge(control_routes())
         .route("/_storage/xorbs/{hash}", get(storage::xorb))
         .route("/_storage/files/{hash}", get(storage::file))
@@ -76,6 +80,17 @@ fn cas_routes() -> Router<Arc<Hub>> {
         .route("/simulation/{*rest}", any(cas::open))
 }
 
+fn oauth_routes() -> Router<Arc<Hub>> {
+    Router::new()
+        .route("/.well-known/openid-configuration", get(oauth::discovery))
+        .route("/oauth/authorize", get(oauth::authorize))
+        .route("/oauth/authorize/decision", post(oauth::decide))
+        .route("/oauth/device", get(oauth::device_page).post(oauth::device))
+        .route("/oauth/device/decision", post(oauth::decide_device))
+        .route("/oauth/token", post(oauth::token))
+        .route("/oauth/userinfo", get(oauth::userinfo).post(oauth::userinfo))
+}
+
 fn control_routes() -> Router<Arc<Hub>> {
     Router::new()
         .route("/_control/put", post(control::put))
@@ -89,6 +104,7 @@ fn control_routes() -> Router<Arc<Hub>> {
         .route("/_control/quotas", put(control::quotas))
         .route("/_control/expire", post(control::expire))
         .route("/_control/feed", post(control::feed))
+        .route("/_control/revoke", post(control::revoke))
         .route("/_control/{*unknown}", delete(control::unknown).get(control::unknown).post(control::unknown))
 }
 
@@ -96,27 +112,36 @@ impl FromRequestParts<Arc<Hub>> for Caller {
     type Rejection = HubError;
 
     async fn from_request_parts(parts: &mut Parts, hub: &Arc<Hub>) -> HubResult<Self> {
-        hub.accounts.caller(&parts.headers)
+        hub.caller(&parts.headers)
     }
 }
 
 impl Hub {
+    /// Who calls. No token is anonymous; one that nobody has, or that has expired, is a refusal.
+    fn caller(&self, headers: &HeaderMap) -> HubResult<Caller> {
+        let Some(token) = bearer(headers) else { return Ok(Caller::Anonymous) };
+        let by_oauth = || self.oauth.grant_of(token).map(|grant| self.accounts.identity_of_grant(&grant));
+        let identity = self.accounts.identity_of_token(token).or_else(by_oauth);
+        identity.map(Caller::User).ok_or_else(HubError::bad_credentials)
+    }
+
     /// The bucket, when the caller may read it. `me` as a namespace is the caller's own.
     fn readable(&self, caller: &Caller, namespace: &str, name: &str) -> HubResult<Bucket> {
         let namespace = own_namespace(caller, namespace)?;
         let found = self.store.bucket(namespace, name)?;
-        let visible = found.filter(|bucket| !bucket.private || caller.belongs_to(namespace));
+        let visible = found.filter(|bucket| !bucket.private || caller.role_in(namespace) >= Role::Read);
         visible.ok_or_else(|| HubError::no_bucket(caller.is_anonymous()))
     }
 
-    /// The bucket, when the caller may change it.
-    fn writable(&self, caller: &Caller, namespace: &str, name: &str) -> HubResult<Bucket> {
+    /// The bucket, when the caller may read it and has at least `role` in its namespace.
+    fn allowed(&self, caller: &Caller, namespace: &str, name: &str, role: Role) -> HubResult<Bucket> {
         let bucket = self.readable(caller, namespace, name)?;
-        if caller.may_write(&bucket.namespace) {
+        if caller.role_in(&bucket.namespace) >= role {
             return Ok(bucket);
         }
         caller.identity()?;
-        Err(HubError::forbidden("You don't have the rights to write to this bucket with this token"))
+        let doing = if role == Role::Manage { "manage" } else { "write to" };
+        Err(HubError::forbidden(format!("You don't have the rights to {doing} this bucket with this token")))
     }
 }
 

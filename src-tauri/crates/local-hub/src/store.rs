@@ -96,6 +96,18 @@ impl Store {
         kept.try_into().map_err(|_| anyhow::anyhow!("hub.sqlite is damaged: its secret has a wrong length"))
     }
 
+    /// A stored value that is no bucket's.
+    pub fn meta(&self, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+        let connection = self.connection.lock();
+        connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
+    }
+
+    pub fn set_meta(&self, name: &str, value: &[u8]) -> rusqlite::Result<()> {
+        let connection = self.connection.lock();
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", params![name, value])?;
+        Ok(())
+    }
+
     pub fn bucket(&self, namespace: &str, name: &str) -> rusqlite::Result<Option<Bucket>> {
         find_bucket(&self.connection.lock(), namespace, name)
     }

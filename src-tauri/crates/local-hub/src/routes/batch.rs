@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::split_id;
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Role};
 use crate::arguments::MissingDelete;
 use crate::cas::parse_hash;
 use crate::front::FailOperations;
@@ -58,7 +58,7 @@ pub async fn batch(
     headers: HeaderMap,
     body: Bytes,
 ) -> HubResult<Response> {
-    let bucket = hub.writable(&caller, &ns, &name)?;
+    let bucket = hub.allowed(&caller, &ns, &name, Role::Write)?;
     let operations = parse(&headers, &body)?;
     if operations.len() > hub.arguments.batch_max {
         let text = format!("at most {} operations in one batch", hub.arguments.batch_max);

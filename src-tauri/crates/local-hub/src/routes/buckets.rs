@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{own_namespace, split_id};
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Role};
 use crate::clock::iso;
 use crate::hub::Hub;
 use crate::hub_error::{HubError, HubResult};
@@ -58,7 +58,7 @@ pub async fn list(
     let wanted = query.get("search").map_or("", String::as_str);
     let from = query.get("cursor").map_or("", String::as_str);
     let limit = page_limit(&hub, query.get("limit"));
-    let mut buckets = hub.store.buckets(namespace, caller.belongs_to(namespace))?;
+    let mut buckets = hub.store.buckets(namespace, caller.role_in(namespace) >= Role::Read)?;
     buckets.retain(|bucket| bucket.name.contains(wanted) && bucket.name.as_str() >= from);
     let next = buckets.get(limit).map(|bucket| bucket.name.clone());
     let shown: HubResult<Vec<Value>> =
@@ -81,7 +81,7 @@ pub async fn create(
 ) -> HubResult<Json<Value>> {
     let user = caller.identity()?.user.clone();
     let namespace = own_namespace(&caller, &ns)?;
-    if !caller.may_write(namespace) {
+    if caller.role_in(namespace) < Role::Manage {
         let text = format!(
             "You don't have the rights to create a bucket under the namespace \"{namespace}\" as {user}"
         );
@@ -107,7 +107,7 @@ pub async fn delete(
     caller: Caller,
     Path((ns, name)): BucketPath,
 ) -> HubResult<Json<Value>> {
-    let bucket = hub.writable(&caller, &ns, &name)?;
+    let bucket = hub.allowed(&caller, &ns, &name, Role::Manage)?;
     hub.store.delete_bucket(bucket.key)?;
     Ok(Json(json!({})))
 }
@@ -119,7 +119,7 @@ pub async fn settings(
     Path((ns, name)): BucketPath,
     body: Bytes,
 ) -> HubResult<Json<Value>> {
-    let bucket = hub.writable(&caller, &ns, &name)?;
+    let bucket = hub.allowed(&caller, &ns, &name, Role::Manage)?;
     let settings: Settings = serde_json::from_slice(&body)?;
     let private =
         settings.private.or(settings.visibility.map(|text| text == "private")).unwrap_or(bucket.private);
@@ -134,8 +134,8 @@ pub async fn rename(State(hub): Hubs, caller: Caller, body: Bytes) -> HubResult<
         return Err(HubError::bad_request("this Hub has buckets only"));
     }
     let ((ns, name), (to_ns, to_name)) = (split_id(&wanted.from_repo)?, split_id(&wanted.to_repo)?);
-    let bucket = hub.writable(&caller, ns, name)?;
-    if !caller.may_write(to_ns) {
+    let bucket = hub.allowed(&caller, ns, name, Role::Manage)?;
+    if caller.role_in(to_ns) < Role::Manage {
         return Err(HubError::forbidden(format!(
             "You don't have the rights to move a bucket to \"{to_ns}\""
         )));

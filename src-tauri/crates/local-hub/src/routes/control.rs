@@ -45,11 +45,17 @@ pub struct Expire {
 enum Expirable {
     XetTokens,
     StorageUrls,
+    OauthTokens,
 }
 
 #[derive(Deserialize)]
 pub struct FeedOrder {
     r#do: FeedAction,
+}
+
+#[derive(Deserialize)]
+pub struct Revoke {
+    user: String,
 }
 
 #[derive(Deserialize)]
@@ -127,12 +133,13 @@ pub async fn quotas(State(hub): Hubs, body: Bytes) -> HubResult<Json<Value>> {
     Ok(done())
 }
 
-/// `POST /_control/expire` with `{"what": "xet-tokens"|"storage-urls"}`
+/// `POST /_control/expire` with `{"what": "xet-tokens"|"storage-urls"|"oauth-tokens"}`
 pub async fn expire(State(hub): Hubs, body: Bytes) -> HubResult<Json<Value>> {
     let expire: Expire = serde_json::from_slice(&body)?;
     match expire.what {
         Expirable::XetTokens => hub.xet_tokens.seals.expire_all(),
         Expirable::StorageUrls => hub.storage_urls.seals.expire_all(),
+        Expirable::OauthTokens => hub.oauth.expire_access_tokens(&hub.store),
     }
     Ok(done())
 }
@@ -144,6 +151,13 @@ pub async fn feed(State(hub): Hubs, body: Bytes) -> HubResult<Json<Value>> {
         FeedAction::Gap => hub.feed.forget(hub.store.last_seq()? + 1),
         FeedAction::Reconnect => hub.feed.reconnect(),
     }
+    Ok(done())
+}
+
+/// `POST /_control/revoke` with `{"user"}`: as if that user took every app's access away.
+pub async fn revoke(State(hub): Hubs, body: Bytes) -> HubResult<Json<Value>> {
+    let wanted: Revoke = serde_json::from_slice(&body)?;
+    hub.oauth.revoke_user(&hub.store, &wanted.user);
     Ok(done())
 }
 

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use serde_json::json;
 
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Role};
 use crate::hub::Hub;
 use crate::hub_error::HubResult;
 use crate::xet_token::XetScope;
@@ -29,7 +29,7 @@ pub async fn write(
     caller: Caller,
     Path((ns, name)): Path<(String, String)>,
 ) -> HubResult<Response> {
-    let bucket = hub.writable(&caller, &ns, &name)?;
+    let bucket = hub.allowed(&caller, &ns, &name, Role::Write)?;
     Ok(token(&hub, XetScope { bucket: bucket.key, write: true }))
 }
 
