@@ -30,6 +30,12 @@ impl EngineError {
     }
 }
 
+/// Ends in a full stop, so that another sentence can follow.
+pub(crate) fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
@@ -52,7 +58,7 @@ impl From<bucketfs::Error> for EngineError {
 impl From<hub::HubError> for EngineError {
     fn from(error: hub::HubError) -> Self {
         let may_retry = error.may_retry();
-        EngineError { what: error.to_string(), advice: error.advice, may_retry }
+        EngineError { what: sentence(&error.to_string()), advice: error.advice, may_retry }
     }
 }
 

@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::error::sentence;
+
 const KEPT: usize = 1000;
 /// Causes of failures remembered until the observer asks for them.
 const CAUSES: usize = 256;
@@ -201,12 +203,6 @@ fn worded(event: Event) -> (NoticeKind, Option<String>, String, String) {
             (K::Offline, None, what, advice)
         }
     }
-}
-
-/// Ends in a full stop, so that another sentence can follow.
-fn sentence(text: &str) -> String {
-    let text = text.trim();
-    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }
 
 impl nfs::Observer for Notices {

@@ -142,16 +142,14 @@ impl Served {
         let identity = Identity { hub: &origin, bucket_id: &bucket_id, prefix: &config.bucket.prefix };
         let state_dir = absolute(&config.state_dir)?;
         let known = Endpoint::check(&state_dir, identity)?.filter(|known| known.opened);
-        let fresh = private_dir(&state_dir)?;
+        let traces = Traces::of(&state_dir)?;
         let hub = hub_access::open_hub(&state_dir.join(XET))?;
         let bucket = hub.bucket(config.bucket.bucket.clone());
         let asked = match ask(&hub, &bucket, known.as_ref()).await {
             Ok(asked) => asked,
             Err(error) => {
                 drop((hub, bucket));
-                if fresh {
-                    remove_unused(&state_dir);
-                }
+                traces.remove();
                 return Err(error);
             }
         };
@@ -385,11 +383,32 @@ fn local_port(listener: &TcpListener) -> Result<u16> {
     }
 }
 
-/// A mistyped bucket leaves nothing behind.
-fn remove_unused(state_dir: &Path) {
-    // Both are only tidying; the directory goes only while nothing else is in it.
-    let _ = std::fs::remove_dir_all(state_dir.join(XET));
-    let _ = std::fs::remove_dir(state_dir);
+/// What this start makes before it knows that there is such a bucket: a mistyped name leaves nothing behind.
+struct Traces {
+    made: Vec<PathBuf>,
+}
+
+impl Traces {
+    /// Makes the state directory where missing.
+    fn of(state_dir: &Path) -> Result<Traces> {
+        let mut made = Vec::new();
+        let xet = state_dir.join(XET);
+        if !xet.exists() {
+            made.push(xet);
+        }
+        if private_dir(state_dir)? {
+            made.push(state_dir.to_owned());
+        }
+        Ok(Traces { made })
+    }
+
+    fn remove(self) {
+        for path in self.made {
+            // Only tidying. The state directory goes only while nothing of anybody else is in it.
+            let _ =
+                if path.ends_with(XET) { std::fs::remove_dir_all(path) } else { std::fs::remove_dir(path) };
+        }
+    }
 }
 
 /// 1 GiB, or a twentieth of a small disk: what staging leaves free by default.

@@ -14,6 +14,8 @@ use crate::{CommandResult, Outcome, format};
 const LONGEST_END: Duration = Duration::from_millis(4700);
 
 pub async fn run(args: Serve) -> CommandResult {
+    // Whatever is made from here on is this user's alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     if args.detached {
         // Fails only for a group's leader, which a program just started by another is not.
         let _ = rustix::process::setsid();
