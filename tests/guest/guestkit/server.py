@@ -93,16 +93,26 @@ class Mount:
         self.detach()
         self.attach()
 
+    def names(self, folder=""):
+        """What is in a folder, sorted, without the server's own mark against Spotlight."""
+        return sorted(name for name in os.listdir(self.path / folder) if name != ".metadata_never_index")
+
     def errors(self):
-        """NFS procedures that were answered with an error on this mount: {procedure: count} (LOOKUP left out: a
-        missing name is an answer). A STALE reply to READ, WRITE, COMMIT, GETATTR, … is counted here by the kernel."""
+        """NFS procedures that were answered with an error on this mount: {procedure: count}. A STALE reply to READ,
+        WRITE, COMMIT, GETATTR, … is counted here by the kernel. Left out are LOOKUP and ACCESS (a missing name is an
+        answer), and a READ or listing that was put off with JUKEBOX while the Hub was slow: the kernel asks again."""
         text = pathlib.Path("/proc/self/mountstats").read_text()
         own = re.search(rf"^device \S+ mounted on {re.escape(str(self.path))} with.*?(?=^device |\Z)", text, re.M | re.S)
         assert own, f"{self.path} is not in /proc/self/mountstats"
         counts = re.findall(r"^\s+([A-Z]+): ((?:\d+ ){7,}\d+)\s*$", own[0], re.M)
         assert counts, "no per-procedure counts in mountstats"
-        # Ninth column: calls that ended with an error; kernels before 5.2 have eight.
-        found = {name: int(numbers.split()[8]) for name, numbers in counts if len(numbers.split()) > 8}
+        # Ninth column: calls that ended with an error.
+        found = {name: int(numbers.split()[8]) for name, numbers in counts}
+        put_off = int(re.search(r"^\s+events:\s+([\d ]+)$", own[0], re.M)[1].split()[24])    # NFSIOS_DELAY
+        for name in ("READ", "READDIR", "READDIRPLUS"):
+            of_these = min(put_off, found.get(name, 0))
+            found[name] = found.get(name, 0) - of_these
+            put_off -= of_these
         return {name: n for name, n in found.items() if n and name not in ("LOOKUP", "ACCESS")}
 
 
