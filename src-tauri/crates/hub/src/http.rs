@@ -131,13 +131,17 @@ impl Http {
 
     pub async fn send_or_refusal(&self, call: Call) -> Result<Answer, Refusal> {
         let deadline = Instant::now() + self.config.limits.call_deadline;
-        let mut tries = 0;
+        let (mut tries, mut renewed) = (0, false);
         loop {
             tries += 1;
             let refusal = match self.exchange(&call, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
+            if !renewed && refusal.error.status == Some(401) && self.token_is_renewed(&refusal).await {
+                renewed = true;
+                continue;
+            }
             let Some(wait) = self.wait_before_next(&call, &refusal, tries) else {
                 return Err(refusal.into());
             };
@@ -153,12 +157,21 @@ impl Http {
     /// is there.
     pub async fn open(&self, call: Call) -> Result<Response, HubError> {
         let deadline = Instant::now() + self.config.limits.call_deadline;
-        let response = self.follow(&call, deadline, false).await.map_err(|f| f.error)?;
+        let token = self.config.token.token().await?;
+        let response = self.follow(&call, token.as_deref(), deadline, false).await.map_err(|f| f.error)?;
         if response.status().is_success() {
             return Ok(response);
         }
         let (error, _) = refused(&call, response, deadline).await;
         Err(error)
+    }
+
+    /// A 401 changed nothing on the Hub, so any call may be made again with a fresh token.
+    async fn token_is_renewed(&self, failed: &Failed) -> bool {
+        match &failed.token {
+            Some(token) => self.config.token.refused(token).await,
+            None => false,
+        }
     }
 
     fn wait_before_next(&self, call: &Call, failed: &Failed, tries: u32) -> Option<Duration> {
@@ -174,11 +187,12 @@ impl Http {
 
     /// One try, with its redirects inside the Hub.
     async fn exchange(&self, call: &Call, deadline: Instant) -> Result<Answer, Failed> {
-        let response = self.follow(call, deadline, true).await?;
+        let token = self.config.token.token().await.map_err(Failed::not_applied)?;
+        let response = self.follow(call, token.as_deref(), deadline, true).await?;
         if !response.status().is_success() {
             let not_applied = matches!(response.status().as_u16(), 429 | 503);
             let (error, body) = refused(call, response, deadline).await;
-            return Err(Failed { error, body, not_applied });
+            return Err(Failed { error, body, not_applied, token });
         }
         let headers = response.headers().clone();
         let body =
@@ -186,7 +200,13 @@ impl Http {
         Ok(Answer { headers, body, failure: call.failure.clone() })
     }
 
-    async fn follow(&self, call: &Call, deadline: Instant, bounded: bool) -> Result<Response, Failed> {
+    async fn follow(
+        &self,
+        call: &Call,
+        token: Option<&str>,
+        deadline: Instant,
+        bounded: bool,
+    ) -> Result<Response, Failed> {
         let mut url = call.url.clone();
         for _ in 0..=MOST_REDIRECTS {
             if url.origin() != self.config.endpoint.origin() {
@@ -196,7 +216,7 @@ impl Http {
                     url.host_str().unwrap_or("?")
                 ))));
             }
-            let response = self.request(call, url.clone(), deadline, bounded).await?;
+            let response = self.request(call, url.clone(), token, deadline, bounded).await?;
             match redirect_target(&response, &url) {
                 Some(target) => url = target,
                 None => return Ok(response),
@@ -209,13 +229,13 @@ impl Http {
         &self,
         call: &Call,
         url: Url,
+        token: Option<&str>,
         deadline: Instant,
         bounded: bool,
     ) -> Result<Response, Failed> {
-        let token = self.config.token.token().await.map_err(Failed::not_applied)?;
         let mut request = self.client.request(call.method.clone(), url);
         if let Some(token) = token {
-            request = request.header(AUTHORIZATION, bearer(&token).map_err(Failed::not_applied)?);
+            request = request.header(AUTHORIZATION, bearer(token).map_err(Failed::not_applied)?);
         }
         if let Some(content_type) = call.accept {
             request = request.header(ACCEPT, content_type);
@@ -246,15 +266,17 @@ struct Failed {
     body: Bytes,
     /// The server surely did nothing.
     not_applied: bool,
+    /// The token the server refused or took.
+    token: Option<String>,
 }
 
 impl Failed {
     fn maybe_applied(error: HubError) -> Failed {
-        Failed { error, body: Bytes::new(), not_applied: false }
+        Failed { error, body: Bytes::new(), not_applied: false, token: None }
     }
 
     fn not_applied(error: HubError) -> Failed {
-        Failed { error, body: Bytes::new(), not_applied: true }
+        Failed { error, body: Bytes::new(), not_applied: true, token: None }
     }
 }
 

@@ -6,6 +6,7 @@
 //!            ── batch (changes of names)     xet/plans:   where a file's bytes are, kept
 //!            ── watch (changes elsewhere)    feed
 //!            ── read, upload, upload_ranges  xet/read, xet/upload
+//! OAuthApp ── sign-in, and SignedIn, which keeps it fresh
 //! ```
 //!
 //! Facts about the wire are in hub-api.md. What holds everywhere:
@@ -23,6 +24,7 @@ mod error;
 mod feed;
 mod http;
 mod hub;
+mod oauth;
 mod server_events;
 mod single_flight;
 mod token;
@@ -37,6 +39,9 @@ pub use config::{HubConfig, Limits};
 pub use error::{ErrorClass, HubError};
 pub use feed::{ChangeKind, News, RemoteChange, Resume, Watch};
 pub use hub::{BucketInfo, CreatedBucket, Hub};
+pub use oauth::{
+    BrowserSignIn, DeviceSignIn, FileSecrets, Grant, GrantLock, OAuthApp, SCOPES, SecretStore, SignedIn,
+};
 pub use token::{StaticToken, TokenFile, TokenSource, discover_endpoint, discover_token, parse_endpoint};
 pub use tree::{FileEntry, Pages, TreeEntry};
 pub use url::Url;

@@ -16,6 +16,12 @@ pub trait TokenSource: Send + Sync {
     /// The token to send now; `None` asks anonymously.
     async fn token(&self) -> Result<Option<String>, HubError>;
 
+    /// The Hub refused `token` (401). Whether [`token`](Self::token) has another one now that is worth a
+    /// try.
+    async fn refused(&self, _token: &str) -> bool {
+        false
+    }
+
     /// Where it comes from, for people ("the environment variable HF_TOKEN"). Never the token.
     fn describe(&self) -> String;
 }

@@ -7,6 +7,8 @@ mod changes;
 mod errors;
 mod listing;
 mod network;
+mod oauth_server;
 mod reading;
+mod signing_in;
 mod uploading;
 mod watching;
