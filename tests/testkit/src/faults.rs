@@ -15,6 +15,13 @@ pub enum Harm {
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after: Option<u64>,
     },
+    /// Nothing is applied; refused in these words (`X-Error-Code`, `X-Error-Message`).
+    Refuse {
+        status: u16,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        message: String,
+    },
     /// The request is applied in full, then the connection is reset instead of an answer.
     LoseAnswer,
     /// Nothing is applied and the connection is reset.
@@ -123,6 +130,17 @@ impl<'a> Faults<'a> {
     /// Every signed storage URL given out so far is expired from now on.
     pub fn expire_storage_urls(&self) {
         self.client.control("POST", "expire", &json!({"what": "storage-urls"}));
+    }
+
+    /// As if `user` took every app's access away in the Hub's settings.
+    pub fn revoke_oauth(&self, user: &str) {
+        self.client.control("POST", "revoke", &json!({"user": user}));
+    }
+
+    /// Quotas per caller and window; every window begins anew.
+    pub fn quotas(&self, api: u32, resolvers: u32, window_seconds: u64) {
+        let body = json!({"api": api, "resolvers": resolvers, "windowSeconds": window_seconds});
+        self.client.control("PUT", "quotas", &body);
     }
 
     /// Every OAuth access token given out so far is expired from now on.

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum Harm {
     /// Not applied; this status, with `retryAfter` (seconds) in the rate-limit headers.
     Status { status: u16, retry_after: Option<u64> },
+    /// Not applied; refused in these words, in `X-Error-Code` and `X-Error-Message`.
+    Refuse { status: u16, code: Option<String>, message: String },
     /// Applied, then the connection is reset.
     LoseAnswer,
     /// Not applied, the connection is reset.

@@ -73,6 +73,10 @@ async fn harmed(harm: Harm, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Arc<Connection>>().cloned().unwrap_or_default();
     match harm {
         Harm::Status { status, retry_after } => refused(status, retry_after, class),
+        Harm::Refuse { status, code, message } => {
+            let refusal = HubError::new(status_code(status), message);
+            code.into_iter().fold(refusal, HubError::code).into_response()
+        }
         Harm::TokenExpired => HubError::bad_credentials().into_response(),
         Harm::UrlExpired => url_expired(),
         Harm::Reset => connection.reset().await,
@@ -97,12 +101,15 @@ async fn harmed(harm: Harm, mut request: Request, next: Next) -> Response {
 }
 
 fn refused(status: u16, retry_after: Option<u64>, class: Option<Class>) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = HubError::new(status, "a fault on demand").into_response();
+    let mut response = HubError::new(status_code(status), "a fault on demand").into_response();
     if let Some(seconds) = retry_after {
         rate_limit::used_up(response.headers_mut(), class, seconds);
     }
     response
+}
+
+fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Ends the body after `after` bytes without changing what its headers promise.

@@ -1,6 +1,8 @@
 //! A refusal as the Hub words it (hub-api.md 2.11): status, JSON `error`, `X-Error-Code`,
 //! `X-Error-Message`.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode};
@@ -10,7 +12,7 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub struct HubError {
     status: StatusCode,
-    code: Option<&'static str>,
+    code: Option<Cow<'static, str>>,
     message: String,
     /// More fields of the JSON body.
     fields: Map<String, Value>,
@@ -57,8 +59,8 @@ impl HubError {
         Self::new(StatusCode::NOT_FOUND, "Sorry, we can't find the page you are looking for.")
     }
 
-    pub fn code(mut self, code: &'static str) -> Self {
-        self.code = Some(code);
+    pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.code = Some(code.into());
         self
     }
 
@@ -74,8 +76,8 @@ impl IntoResponse for HubError {
         body.insert("error".into(), self.message.clone().into());
         let mut response = (self.status, Json(Value::Object(body))).into_response();
         let headers = response.headers_mut();
-        if let Some(code) = self.code {
-            headers.insert("x-error-code", HeaderValue::from_static(code));
+        if let Some(code) = self.code.and_then(|code| HeaderValue::from_str(&code).ok()) {
+            headers.insert("x-error-code", code);
         }
         if let Ok(message) = HeaderValue::from_str(&self.message) {
             headers.insert("x-error-message", message);

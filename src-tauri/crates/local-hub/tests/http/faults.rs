@@ -39,6 +39,21 @@ fn a_429_says_when_to_come_back() {
 }
 
 #[test]
+fn a_refusal_is_worded_as_it_is_told_to_be() {
+    let (hub, bucket) = with_file(b"A");
+    let message = "Access to this resource is disabled.";
+    let harm = Harm::Refuse { status: 403, code: Some("GatedRepo".into()), message: message.into() };
+    hub.faults().add(Fault::on("/tree", harm).times(1));
+    let answer = hub.client().request("GET", &format!("/api/buckets/{bucket}/tree"), &[], b"").unwrap();
+    assert_eq!((answer.status, answer.header("x-error-code")), (403, Some("GatedRepo")));
+    assert_eq!((answer.header("x-error-message"), &answer.json()["error"]), (Some(message), &message.into()));
+    hub.faults().quotas(2, 2, 60);
+    assert_eq!(hub.client().request("GET", "/api/whoami-v2", &[], b"").unwrap().status, 200);
+    assert_eq!(hub.client().request("GET", "/api/whoami-v2", &[], b"").unwrap().status, 200);
+    assert_eq!(hub.client().request("GET", "/api/whoami-v2", &[], b"").unwrap().status, 429);
+}
+
+#[test]
 fn an_answer_is_lost_after_the_change_was_applied() {
     let (hub, bucket) = with_file(b"A");
     hub.faults().add(Fault::on("/batch", Harm::LoseAnswer).times(1));
