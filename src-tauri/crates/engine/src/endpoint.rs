@@ -39,6 +39,9 @@ pub struct Endpoint {
     /// Asked for with `--read-only` when it was last served.
     #[serde(default)]
     pub read_only: bool,
+    /// Whose files these were when it was last served: uid and gid. A kernel's mount lives on with them.
+    #[serde(default)]
+    pub owner: Option<(u32, u32)>,
 }
 
 fn yes() -> bool {
@@ -143,6 +146,7 @@ impl Endpoint {
             opened: false,
             can_write: true,
             read_only: false,
+            owner: None,
         })
     }
 

@@ -286,6 +286,7 @@ impl Start {
         record.opened = true;
         record.can_write = self.asked.can_write;
         record.read_only = read_only == Some(ReadOnly::Asked);
+        record.owner = Some((self.config.uid, self.config.gid));
         if record != self.endpoint {
             record.store(&self.state_dir)?;
             self.endpoint = record;

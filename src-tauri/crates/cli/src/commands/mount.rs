@@ -69,7 +69,9 @@ async fn already_mounted(args: &Mount, mount: &OwnMount, dir: &Path, state: &Pat
         print_line(&format!("{} is mounted on {place} already.", args.bucket));
         return Ok(Outcome::Done);
     }
-    spawn(args, state, None).await?;
+    let before = Endpoint::read(state)?;
+    let owner = before.as_ref().and_then(|endpoint| endpoint.owner);
+    spawn(args, state, before.is_some_and(|endpoint| endpoint.read_only), owner).await?;
     print_line(&format!("{} is mounted on {place}; its server had ended and runs again.", args.bucket));
     Ok(Outcome::Done)
 }
@@ -112,22 +114,22 @@ async fn start_engine(args: &Mount, state: &Path, dir: &Path) -> Result<Engine> 
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    let first_line = spawn(args, state, Some(dir)).await?;
+    let first_line = spawn(args, state, args.read_only, owner_of(dir)).await?;
     Ok(Engine { client, first_line })
 }
 
 /// Starts `serve` as a process of its own and waits for its first line.
-async fn spawn(args: &Mount, state: &Path, dir: Option<&Path>) -> Result<FirstLine> {
+async fn spawn(args: &Mount, state: &Path, read_only: bool, owner: Option<(u32, u32)>) -> Result<FirstLine> {
     let program = std::env::current_exe().map_err(|error| {
         EngineError::new(format!("This program does not know where it lies ({error})."), "Install it anew.")
     })?;
     let mut command = Command::new(program);
     command.arg("serve").arg(args.bucket.to_string()).arg("--state").arg(state);
     command.args(["--detached", "--mount-once"]);
-    if args.read_only {
+    if read_only {
         command.arg("--read-only");
     }
-    if let Some((uid, gid)) = dir.and_then(owner_of) {
+    if let Some((uid, gid)) = owner {
         command.arg("--owner").arg(format!("{uid}:{gid}"));
     }
     let log = LogFile::create(state)?;

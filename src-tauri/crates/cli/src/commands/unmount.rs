@@ -58,7 +58,13 @@ async fn finish(client: &ControlClient) -> Result<Option<Status>> {
 
 fn say_what_is_left(status: &Status, bucket: &str) {
     let moving = status.queued + status.uploading + status.waiting;
-    if moving > 0 {
+    if moving > 0 && status.paused {
+        print_line(&format!(
+            "{} ({}) not on the Hub yet, and uploads are paused. Go on with: bucketbarctl resume {bucket}",
+            format::files(moving),
+            format::size(status.unsent_bytes)
+        ));
+    } else if moving > 0 {
         print_line(&format!(
             "{} ({}) not on the Hub yet: the upload goes on in the background, also after the next mount if this \
              machine is switched off. See: bucketbarctl status {bucket}",
