@@ -72,7 +72,7 @@ pub async fn serve(mut socket: TcpStream, shared: Arc<Shared>, peer: Arc<Peer>) 
     let reader = RecordReader::new(reading, Arc::clone(&shared.pool), &shared.limits);
     let calls = Calls {
         answers,
-        budget: Arc::new(Semaphore::new(shared.limits.bytes)),
+        budget: Arc::new(Semaphore::new(shared.limits.bytes.max(1))),
         droppable,
         shared: Arc::clone(&shared),
         peer: Arc::clone(&peer),
@@ -152,7 +152,9 @@ impl Calls {
     async fn share(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let limits = &self.shared.limits;
         let least = (limits.bytes / limits.calls.max(1)).max(1);
-        let bytes = bytes.clamp(least, limits.bytes.max(least)) as u32;
+        // More than the whole budget would be waited for forever.
+        let bytes = bytes.max(least).min(limits.bytes.max(1));
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         // Nobody closes the semaphore.
         Arc::clone(&self.budget).acquire_many_owned(bytes).await.ok()
     }

@@ -9,7 +9,9 @@
 //! * `NFS3ERR_STALE` only for an object that is gone for good;
 //! * [`Wcc::before`] and [`Wcc::after`] are taken in one step with the change;
 //! * a call may be cancelled by dropping its future only before it changed anything: the server never
-//!   drops the future of a mutation.
+//!   drops the future of a mutation (WRITE and COMMIT among them);
+//! * any number of calls run at once, some of them polled by the task that reads the connection: a method
+//!   must not block its thread, slow disk work belongs on `spawn_blocking`.
 
 use std::future::Future;
 

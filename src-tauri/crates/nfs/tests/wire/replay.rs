@@ -146,7 +146,7 @@ async fn a_write_that_was_answered_runs_again_so_that_its_verifier_is_of_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_whose_connection_breaks_runs_to_its_end_and_its_answer_waits() {
-    let server = Harness::start().await;
+    let server = Harness::with(|config| config.limits.drain_time = Duration::from_millis(50)).await;
     let root = server.root().await;
     let gate = Arc::new(Semaphore::new(0));
     server.fs.script("CREATE", Act::Wait(Arc::clone(&gate)));
@@ -155,7 +155,8 @@ async fn a_change_whose_connection_breaks_runs_to_its_end_and_its_answer_waits()
     raw.ask(7, NFSPROC3_CREATE, &create).await;
     eventually("it runs", || server.fs.runs("CREATE") == 1).await;
     drop(raw);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Longer than the connection lives on by itself.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     gate.add_permits(1);
     let again = Raw::connect(server.address).await.call(7, NFSPROC3_CREATE, &create).await;
     assert_eq!(status(&again.decode::<CREATE3res>()), NFS3_OK);
