@@ -1,10 +1,11 @@
 //! The main job through the product's own binary: a bucket served, written and read over the wire, in sync
 //! with a Hub, across restarts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Engine, Room, files_below};
 use nfs3_types::nfs3::nfsstat3;
+use testkit::{Fault, Harm};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_over_the_wire_is_on_the_hub_after_a_sync() {
@@ -174,4 +175,49 @@ async fn buckets_and_folders_are_listed() {
     let missing = room.run(&["ls", "alice/photos/no"]);
     assert_eq!(missing.code, Some(1));
     missing.says("There is no folder no");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_hub_is_a_jukebox_and_the_fetch_goes_on() {
+    let room = Room::new();
+    room.hub.client().put(&room.bucket, "a.txt", b"slow");
+    let engine = room.serve();
+    room.hub.faults().add(Fault::on("/tree", Harm::Delay { ms: 5000 }));
+    let mut wire = engine.mount().await;
+    let root = wire.root.clone();
+    let start = Instant::now();
+    assert_eq!(wire.lookup(&root, "a.txt").await.unwrap_err(), nfsstat3::NFS3ERR_JUKEBOX);
+    let waited = start.elapsed();
+    assert!((2.5..4.5).contains(&waited.as_secs_f64()), "answered after {waited:?}");
+    // The same listing, not a new one, brings the answer: a new one would take five seconds more.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let start = Instant::now();
+    let file = wire.lookup(&root, "a.txt").await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(wire.read(&file).await, b"slow");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_upload_is_said_listed_and_retried() {
+    let room = Room::new();
+    let engine = room.serve();
+    let no = Harm::Refuse { status: 403, code: None, message: "You may not.".into() };
+    room.hub.faults().add(Fault::on("/batch", no));
+    engine.mount().await.put("refused.bin", b"refused").await;
+    let start = Instant::now();
+    let done = room.control("sync", &["--wait", "--timeout", "60"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stderr.contains("refused.bin"), "{done:?}");
+    assert!(start.elapsed() < Duration::from_secs(30), "nothing moves by itself, so nobody waits");
+    let queue = room.control("queue", &["--json"]).json();
+    assert_eq!(queue["items"][0]["state"], "failed", "{queue}");
+    let told = room.control("events", &["--json"]).json();
+    assert!(
+        told["events"].as_array().unwrap().iter().any(|event| event["kind"] == "upload_failed"),
+        "{told}"
+    );
+    room.hub.faults().clear();
+    assert_eq!(room.control("retry", &[]).ok().stdout, "1 file will be tried again now.\n");
+    room.control("sync", &["--wait", "--timeout", "60"]).ok();
+    assert_eq!(room.hub.client().read(&room.bucket, "refused.bin"), b"refused");
 }
