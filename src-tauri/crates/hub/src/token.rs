@@ -63,6 +63,13 @@ impl TokenFile {
     pub fn new(path: impl Into<PathBuf>) -> TokenFile {
         TokenFile { path: path.into() }
     }
+
+    /// Where `hf auth login` keeps its token on this machine, whether somebody is signed in there or
+    /// not. A sign-in of `hf` in the browser is renewed by `hf` alone: renewing or copying it here would
+    /// sign `hf` out.
+    pub fn of_hf() -> Option<TokenFile> {
+        token_path(|name| env::var(name).ok()).map(TokenFile::new)
+    }
 }
 
 #[async_trait]

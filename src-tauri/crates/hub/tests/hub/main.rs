@@ -5,6 +5,7 @@
 mod bench;
 mod changes;
 mod errors;
+mod faults;
 mod listing;
 mod network;
 mod oauth_server;

@@ -153,7 +153,7 @@ async fn a_dropped_read_stops_fetching() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_for_plans_is_bounded() {
+async fn with_hardly_any_memory_for_plans_the_bytes_are_right() {
     let bench = Bench::new();
     let content = sample(14, 32 << 20);
     let stored = upload(&bench.bucket, &content).await.unwrap();
