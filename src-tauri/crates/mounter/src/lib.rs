@@ -17,7 +17,7 @@ mod unmount;
 
 pub use blockers::{Blocker, blockers};
 pub use error::{MountError, Reason, Result};
-pub use mount::mount;
+pub use mount::{check_permission, mount};
 pub use mount_point::{check_mount_point, normalize};
 pub use options::{Os, Source, mount_options};
 pub use table::{OwnMount, own_mounts};

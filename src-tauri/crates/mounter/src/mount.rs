@@ -20,11 +20,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Those of [`check_mount_point`]; [`Reason::NotPermitted`], [`Reason::NoClient`], [`Reason::Timeout`], or
 /// [`Reason::System`] with the system's words.
 pub async fn mount(source: &Source, dir: &Path) -> Result<()> {
+    check_permission(dir)?;
     check_mount_point(dir).await?;
     let (program, args) = command_line(Os::here(), source, dir);
-    if Os::here() == Os::Linux && !rustix::process::geteuid().is_root() {
-        return Err(not_permitted(dir));
-    }
     match command::run(program, args, LIMIT).await {
         Ok(outcome) if outcome.success => Ok(()),
         Ok(outcome) => Err(explain(&outcome, dir)),
@@ -40,6 +38,17 @@ pub async fn mount(source: &Source, dir: &Path) -> Result<()> {
             "Check that it is installed and may be run.",
         )),
     }
+}
+
+/// Returns when this user may mount at all: on macOS everybody on a folder of theirs, on Linux only root.
+///
+/// # Errors
+/// [`Reason::NotPermitted`].
+pub fn check_permission(dir: &Path) -> Result<()> {
+    if Os::here() == Os::Linux && !rustix::process::geteuid().is_root() {
+        return Err(not_permitted(dir));
+    }
+    Ok(())
 }
 
 /// The program and its arguments. Options and names are arguments of their own: nothing is quoted.

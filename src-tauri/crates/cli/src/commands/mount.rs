@@ -33,6 +33,7 @@ pub async fn run(args: Mount) -> CommandResult {
         return already_mounted(&args, mount, &dir, &state).await;
     }
     mounter::check_mount_point(&dir).await?;
+    mounter::check_permission(&dir)?;
     refuse_overlap(&args.bucket, &state, &mounts)?;
     let engine = start_engine(&args, &state, &dir).await?;
     engine.client.open_mount_window(WINDOW).await?;
