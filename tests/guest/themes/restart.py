@@ -3,6 +3,7 @@ import os, stat, time
 
 from guestkit.data import digest, eventually, noise, same, sha256
 from guestkit.hub import Hub
+from guestkit.other_program import OtherProgram
 from guestkit.runner import test
 from guestkit.server import Mount, Server, drop_caches
 
@@ -40,18 +41,19 @@ def stop_and_start(place):
 def open_file(place):
     content = noise(2 * MIB)
     hub, bucket, server, mount = mounted(place, **{"held.bin": content})
-    with open(mount / "held.bin", "r+b", buffering=0) as file:
-        file.read(10)
-        server.stop()
-        server.start()
-        drop_caches()
-        file.seek(MIB)
-        same("read after a restart", file.read(4096), content[MIB:MIB + 4096])
-        file.seek(100)
-        file.write(b"after a restart")
-        server.kill()
-        server.start()
-        os.fsync(file.fileno())
+    program = OtherProgram(place)
+    program.open(mount / "held.bin", "r+b")
+    program.do("file.read(10)")
+    server.stop()
+    server.start()
+    drop_caches()
+    same("read after a restart", program.do(f"os.pread(file.fileno(), 4096, {MIB})"), content[MIB:MIB + 4096])
+    program.do("os.pwrite(file.fileno(), b'after a restart', 100)")
+    server.kill()
+    program.start("os.fsync(file.fileno())")    # waits for a server
+    server.start()
+    program.answer()
+    program.do("file.close()")
     expected = content[:100] + b"after a restart" + content[115:]
     same("NFS errors the kernel saw", mount.errors(), {})
     server.sync()
