@@ -4,7 +4,8 @@ import hashlib, random, time
 
 def noise(size, seed=1):
     """Bytes that neither compress nor deduplicate, the same for the same seed."""
-    return random.Random(seed).randbytes(size)
+    dice, piece = random.Random(seed), 64 << 20    # randbytes takes no more than 256 MiB at once
+    return b"".join(dice.randbytes(min(piece, size - start)) for start in range(0, size, piece))
 
 
 def sha256(path):

@@ -21,9 +21,9 @@ class Official:
         """pairs of (local path, path in the bucket)."""
         return self("upload", bucket, *[str(part) for pair in pairs for part in pair])
 
-    def download(self, bucket, *pairs):
+    def download(self, bucket, *pairs, seconds=180):
         """pairs of (path in the bucket, local path)."""
-        return self("download", bucket, *[str(part) for pair in pairs for part in pair])
+        return self("download", bucket, *[str(part) for pair in pairs for part in pair], seconds=seconds)
 
     def delete(self, bucket, *paths):
         return self("delete", bucket, *paths)
