@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
-use hub::HubError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attr::{FileId, Timestamp};
-use crate::content::{Content as ContentCache, Source};
+use crate::content::Content as ContentCache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events};
 use crate::names::{NameStore, Node, Place, merge};
@@ -37,7 +35,7 @@ pub struct Config {
     pub cache_bytes: u64,
     /// Free space of the disk that is left alone, in bytes.
     pub reserve_bytes: u64,
-    /// How often the Hub is asked whether something changed there.
+    /// How often the Hub is tried while it is out of reach.
     pub poll: Duration,
 }
 
@@ -74,33 +72,15 @@ pub struct BucketFs {
     me: Weak<BucketFs>,
 }
 
-struct HubSource(hub::Bucket);
-
-impl Source for HubSource {
-    fn fetch(
-        &self,
-        hash: &str,
-        file_size: u64,
-        range: std::ops::Range<u64>,
-    ) -> BoxStream<'static, std::result::Result<bytes::Bytes, HubError>> {
-        Box::pin(self.0.read(hash, file_size, range))
-    }
-}
-
 impl BucketFs {
     /// Takes the state directory, opens or rebuilds the database and takes up what an earlier life staged.
     /// Works without the Hub. Nothing is sent before [`BucketFs::start_sync`].
     ///
     /// Errors: `Busy` when another process has the state directory, `Damaged` when its identity is lost.
     pub async fn open(config: Config, bucket: hub::Bucket, events: Arc<dyn Events>) -> Result<Arc<Self>> {
-        let content = {
-            std::fs::create_dir_all(config.state_dir.join("cache"))
-                .map_err(|error| Error::disk(format!("making {}", config.state_dir.display()), &error))?;
-            let state = StateDir::open(&config.state_dir)?;
-            let source = Arc::new(HubSource(bucket.clone()));
-            (ContentCache::open(&state.cache(), config.cache_bytes, source).await?, state)
-        };
-        let (content, state) = content;
+        let state = StateDir::open(&config.state_dir)?;
+        let source = Arc::new(bucket.clone());
+        let content = ContentCache::open(&state.cache(), config.cache_bytes, source).await?;
         let (names, kept_at) = open_names(&state)?;
         let staging = Arc::new(StagingArea::open(&state.staged())?);
         let fs = Arc::new_cyclic(|me| BucketFs {

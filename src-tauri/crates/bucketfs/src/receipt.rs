@@ -4,8 +4,10 @@
 /// Key and encoder of an answer to be stored with the change.
 pub struct Receipt<T> {
     pub key: Vec<u8>,
-    encode: Box<dyn FnOnce(&T) -> Vec<u8> + Send>,
+    encode: Encode<T>,
 }
+
+type Encode<T> = Box<dyn FnOnce(&T) -> Vec<u8> + Send>;
 
 impl<T> Receipt<T> {
     pub fn new(key: Vec<u8>, encode: impl FnOnce(&T) -> Vec<u8> + Send + 'static) -> Self {

@@ -3,7 +3,7 @@
 
 /// Finder's, Spotlight's and the kernels' own files. They live in the local layer, whatever their content.
 pub fn is_litter(name: &[u8]) -> bool {
-    const EXACT: [&[u8]; 14] = [
+    const EXACT: [&[u8]; 12] = [
         b".DS_Store",
         b".Spotlight-V100",
         b".Trashes",
@@ -12,11 +12,9 @@ pub fn is_litter(name: &[u8]) -> bool {
         b".DocumentRevisions-V100",
         b".VolumeIcon.icns",
         b".apdisk",
-        b".hidden",
         b".localized",
         b".metadata_never_index",
         b".metadata_never_index_unless_rootfs",
-        b".ql_disablethumbnails",
         b".com.apple.timemachine.donotpresent",
     ];
     EXACT.contains(&name) || name.starts_with(b"._") || is_silly(name)
@@ -60,7 +58,7 @@ mod tests {
         {
             assert!(is_litter(name.as_bytes()), "{name} stays here");
         }
-        for name in [".nfsrc", ".gitignore", "_a", ".nfs", "DS_Store", ".nfs.config"] {
+        for name in [".nfsrc", ".gitignore", "_a", ".nfs", "DS_Store", ".nfs.config", ".hidden"] {
             assert!(!is_litter(name.as_bytes()), "{name} belongs to the bucket");
         }
     }

@@ -30,6 +30,8 @@ const BATCH: usize = 256;
 const READERS: usize = 4;
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+/// Told how the batch's transaction ended: `None` when it is committed.
+type Answer = Box<dyn FnOnce(Option<&Error>) + Send>;
 
 pub struct NameStore {
     jobs: Mutex<Option<mpsc::UnboundedSender<Job>>>,
@@ -52,7 +54,7 @@ struct Writer {
     ids: Ids,
     shared: Arc<Shared>,
     /// Answers to give when the transaction is committed (or has failed).
-    waiting: Vec<Box<dyn FnOnce(Option<&Error>) + Send>>,
+    waiting: Vec<Answer>,
     touched: Vec<FileId>,
 }
 

@@ -127,7 +127,7 @@ impl Record {
         let field = |index: usize| -> Option<u64> {
             Some(u64::from_le_bytes(rest.get(index * 8..index * 8 + 8)?.try_into().ok()?))
         };
-        let text = |from: usize| Some(String::from_utf8(rest.get(from..)?.to_vec()).ok()?);
+        let text = |from: usize| String::from_utf8(rest.get(from..)?.to_vec()).ok();
         Some(match tag {
             1 => Record::Born(serde_json::from_slice(rest).ok()?),
             2 => Record::Extent {

@@ -48,13 +48,13 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
         Ok(found) => found.into_iter().map(|file| (file.path, file.xet_hash)).collect(),
         Err(error) => return note(fs, &wanted, &error),
     };
-    let ours = |delete: &&&PendingDelete| match there.get(&delete.path) {
+    let ours = |delete: &PendingDelete| match there.get(&delete.path) {
         // What was removed here is not what is there now: somebody's newer file stays.
         Some(hash) => delete.hash.as_ref().is_none_or(|removed| removed == hash),
         None => false,
     };
     let (send, settled): (Vec<&PendingDelete>, Vec<&PendingDelete>) =
-        wanted.iter().copied().partition(|delete| ours(&&delete));
+        wanted.iter().copied().partition(|delete| ours(delete));
     forget(fs, settled.iter().map(|delete| delete.path.clone()).collect()).await?;
     if send.is_empty() {
         return Ok(());

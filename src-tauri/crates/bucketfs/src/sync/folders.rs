@@ -33,6 +33,7 @@ pub async fn move_folder(fs: &Arc<BucketFs>, folder: &Node) -> Result<()> {
         }
     }
     let id = folder.id;
+    fs.listings.settle([from.as_str(), to.as_str()].into_iter());
     fs.names
         .change(move |tx| {
             let Some(mut node) = tx.node(id)? else { return Ok(()) };

@@ -32,6 +32,8 @@ pub struct Listings {
     epoch: AtomicU64,
     /// The epoch in which a folder was listed last.
     fresh: Mutex<HashMap<FileId, u64>>,
+    /// How often the feed has named a folder: a listing that began before the last time is out of date.
+    news: Mutex<HashMap<FileId, u64>>,
     looked: Mutex<HashMap<FileId, Instant>>,
     settled: Mutex<Settled>,
 }
@@ -40,6 +42,28 @@ pub struct Listings {
 struct Settled {
     next: u64,
     keys: VecDeque<(u64, String)>,
+    /// Keys of a batch under way: the Hub may show them, the tree does not know them yet.
+    in_flight: HashMap<String, u32>,
+}
+
+/// Keys that a batch is changing; listings leave them alone as long as this lives.
+pub struct InFlight<'l> {
+    listings: &'l Listings,
+    keys: Vec<String>,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let mut settled = self.listings.settled.lock();
+        for key in &self.keys {
+            if let Some(count) = settled.in_flight.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    settled.in_flight.remove(key);
+                }
+            }
+        }
+    }
 }
 
 impl Listings {
@@ -93,6 +117,26 @@ impl Listings {
         }
     }
 
+    /// One folder has changed on the Hub: listed now if somebody looked at it lately, else at the next look.
+    pub fn folder_changed(&self, fs: &Arc<BucketFs>, id: FileId) {
+        *self.news.lock().entry(id).or_default() += 1;
+        self.fresh.lock().remove(&id);
+        let recent = self.looked.lock().get(&id).is_some_and(|when| when.elapsed() < RECENT);
+        if recent {
+            self.start(fs, id);
+        }
+    }
+
+    /// Announces keys that a batch is about to change. Held until the outcome is in the tree.
+    pub fn begin(&self, keys: Vec<String>) -> InFlight<'_> {
+        let mut settled = self.settled.lock();
+        for key in &keys {
+            *settled.in_flight.entry(key.clone()).or_default() += 1;
+        }
+        drop(settled);
+        InFlight { listings: self, keys }
+    }
+
     /// Notes keys we added, changed or deleted on the Hub: older listings must not undo that.
     pub fn settle<'k>(&self, keys: impl Iterator<Item = &'k str>) {
         let mut settled = self.settled.lock();
@@ -106,9 +150,14 @@ impl Listings {
         }
     }
 
+    fn news_of(&self, id: FileId) -> u64 {
+        self.news.lock().get(&id).copied().unwrap_or(0)
+    }
+
     fn settled_since(&self, mark: u64) -> HashSet<String> {
         let settled = self.settled.lock();
-        settled.keys.iter().filter(|(number, _)| *number >= mark).map(|(_, key)| key.clone()).collect()
+        let recent = settled.keys.iter().filter(|(number, _)| *number >= mark).map(|(_, key)| key);
+        recent.chain(settled.in_flight.keys()).cloned().collect()
     }
 
     fn start(&self, fs: &Arc<BucketFs>, id: FileId) -> watch::Receiver<Outcome> {
@@ -121,7 +170,7 @@ impl Listings {
         let fs = fs.clone();
         fs.tasks.clone().spawn(async move {
             let result = tokio::select! {
-                result = list(&fs, id) => result,
+                result = list_until_fresh(&fs, id) => result,
                 () = fs.stop.cancelled() => Err(Error::new(ErrorKind::Slow, "BucketBar is shutting down.")),
             };
             if let Err(error) = &result {
@@ -134,8 +183,20 @@ impl Listings {
     }
 }
 
+/// What changed while a listing ran needs another; a bucket that never rests is looked at again later.
+async fn list_until_fresh(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
+    for _ in 0..3 {
+        list(fs, id).await?;
+        if fs.listings.is_fresh(id) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
     let epoch = fs.listings.epoch.load(Ordering::Acquire);
+    let news = fs.listings.news_of(id);
     let mark = fs.listings.settled.lock().next;
     let folder = fs.live(id)?;
     if folder.gone || folder.layer == Layer::Local {
@@ -155,7 +216,9 @@ async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
             Ok(())
         })
         .await?;
-    fs.listings.fresh.lock().insert(id, epoch);
+    if fs.listings.news_of(id) == news {
+        fs.listings.fresh.lock().insert(id, epoch);
+    }
     Ok(())
 }
 
@@ -173,7 +236,7 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
         };
         let (staging, this_place) = (fs.staging.clone(), place.to_owned());
         let (uid, gid) = (fs.config.uid, fs.config.gid);
-        let settled = fs.listings.settled_since(mark);
+        let listings = fs.clone();
         let mut known = seen;
         seen = fs
             .names
@@ -181,6 +244,9 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
                 let edited = |id: FileId| {
                     staging.get(id).is_some_and(|staged| staged.with_layout(|layout| layout.dirty))
                 };
+                // Asked for inside the transaction: a delete that was carried out meanwhile is either still in
+                // the table of deletes or already among the settled keys.
+                let settled = listings.listings.settled_since(mark);
                 let outside = Outside { settled: &settled, edited: &edited, uid, gid };
                 let folder = tx.folder(id)?;
                 let mut changed = merge::take_page(tx, &folder, &this_place, &page, &outside, &mut known)?;

@@ -85,6 +85,7 @@ async fn save_entries(fs: &Arc<BucketFs>, entries: &[Entry]) -> Result<()> {
             Verdict::Conflict(theirs) => keep_both(fs, entry, theirs).await?,
         }
     }
+    let _under_way = fs.listings.begin(write.iter().map(|entry| entry.path.clone()).collect());
     if !write.is_empty() {
         let ops: Vec<BatchOp> = write.iter().map(|entry| operation(fs, entry)).collect();
         match fs.bucket.batch(&ops).await {

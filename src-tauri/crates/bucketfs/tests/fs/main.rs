@@ -1,6 +1,8 @@
 //! The file system over a real (local) Hub, without NFS: what each operation promises, what the Hub has
 //! afterwards, what a crash leaves.
 
+#![allow(clippy::unwrap_used)] // helpers of tests: a panic is the report
+
 mod names;
 mod recovery;
 mod remote;
