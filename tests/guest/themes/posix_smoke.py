@@ -1,7 +1,7 @@
 """What everyday programs do to a folder."""
-import errno, os, pathlib, stat, tarfile
+import errno, os, pathlib, stat, tarfile, time
 
-from guestkit.data import digest, noise, same, sha256
+from guestkit.data import digest, eventually, noise, same, sha256
 from guestkit.hub import Hub
 from guestkit.runner import test
 from guestkit.server import Mount, Server
@@ -139,6 +139,28 @@ def two_thousand(place):
     same("left in the mount", mount.names(), [])
     server.sync(200)
     same("files on the Hub", sorted(hub.files(bucket)), [])
+
+
+@test("a folder removed here stays removed while its deletion has not reached the Hub yet", 90)
+def removed_folder_stays_removed(place):
+    hub = Hub(place)
+    bucket = hub.create_bucket("posix")
+    for name in ("keep/a", "many/0/a", "many/1/b/c"):
+        hub.put(bucket, name, b"x")
+    server = Server(place, hub, bucket, "--poll-ms", "500")
+    mount = Mount(server)
+    ok(place, "find", mount.path)
+    same("pause", server.ctl("pause").returncode, 0)
+    ok(place, "rm", "-r", mount / "many/0", mount / "many/1")
+    hub.put(bucket, "keep/b", b"y")    # makes the server list again
+    eventually("the new file", lambda: mount.names("keep") == ["a", "b"], 40, 0.5)
+    time.sleep(3)
+    same("what is in the folder", mount.names("many"), [])
+    ok(place, "rmdir", mount / "many")
+    same("resume", server.ctl("resume").returncode, 0)
+    server.sync()
+    same("the Hub's paths", sorted(hub.files(bucket)), ["keep/a", "keep/b"])
+    same("what is left", mount.names(), ["keep"])
 
 
 @test("a file removed while it is open can be read and written to the end (the kernel's .nfs name stays at home)")
