@@ -56,6 +56,12 @@ pub async fn explain(hub: &Hub, error: hub::HubError) -> EngineError {
                                 looks the same as none."
                 .to_owned();
         }
+        (C::Offline, _) => {
+            explained.advice = format!(
+                "{} was tried. Check the network connection (and HF_ENDPOINT, if it is set), then try again.",
+                hub.config().endpoint.as_str().trim_end_matches('/')
+            );
+        }
         _ => {}
     }
     explained

@@ -33,8 +33,9 @@ pub enum Force {
 /// [`Reason::NotMounted`]; [`Reason::Busy`] with the names of the programs; [`Reason::NotPermitted`];
 /// [`Reason::Timeout`] when the server does not take what the kernel wants to write.
 pub async fn unmount(mount_point: &Path, force: Force) -> Result<()> {
-    if !table::mount_points()?.iter().any(|point| point == mount_point) {
-        return Err(not_mounted(mount_point));
+    if !table::own_mounts()?.iter().any(|mount| mount.mount_point == mount_point) {
+        let mounted = table::mount_points()?.iter().any(|point| point == mount_point);
+        return Err(if mounted { not_ours(mount_point) } else { not_mounted(mount_point) });
     }
     let polite = umount(mount_point, &[], if force == Force::Yes { FORCED } else { POLITE }).await;
     match (polite, force) {
@@ -125,6 +126,15 @@ fn busy(mount_point: &Path, blockers: &[Blocker]) -> MountError {
         Reason::Busy,
         format!("{name} is in use by {}.", names.join(", ")),
         "Close them and try again. (--force unmounts all the same; what they have not saved is lost.)",
+    )
+}
+
+/// Somebody else's mount is left alone, also for root, also with force.
+fn not_ours(mount_point: &Path) -> MountError {
+    MountError::new(
+        Reason::NotMounted,
+        format!("{} is not a mount of BucketBar.", mount_point.display()),
+        "`bucketbarctl status` lists those that are; unmount others with the system's own `umount`.",
     )
 }
 

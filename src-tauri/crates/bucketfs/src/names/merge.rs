@@ -48,7 +48,7 @@ pub fn take_page(
             continue;
         }
         changed |= match entry {
-            TreeEntry::Directory { .. } => take_folder(tx, folder, key, outside)?,
+            TreeEntry::Directory { .. } => take_folder(tx, folder, key, path, outside)?,
             TreeEntry::File(file) => {
                 let content = Content { hash: file.xet_hash.clone(), size: file.size };
                 let mtime = file.mtime_ms.or(file.uploaded_at_ms).map(Timestamp::from_ms);
@@ -124,7 +124,7 @@ fn folder_vanished(tx: &mut Tx<'_>, folder: &mut Node, outside: &Outside<'_>) ->
     Ok(!keeps)
 }
 
-fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, outside: &Outside<'_>) -> Result<bool> {
+fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, path: &str, outside: &Outside<'_>) -> Result<bool> {
     match query::child_by_key(tx.db(), parent.id, key)? {
         Some(mut child) if child.kind == Kind::Directory => {
             if child.place == Place::Nowhere {
@@ -134,6 +134,9 @@ fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, outside: &Outside<'_>)
             }
             Ok(false)
         }
+        // Removed here with what was in it; the Hub implies the folder by files it has not deleted yet. When
+        // it has, the folder is listed once more, and what others keep in it shows then.
+        None if query::deletes_below(tx.db(), path)? || settled_below(outside, path) => Ok(false),
         occupied => {
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::Directory, Layer::Bucket)?;
             name_it(tx, &mut child, key, occupied.is_some())?;
@@ -143,6 +146,10 @@ fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, outside: &Outside<'_>)
             Ok(true)
         }
     }
+}
+
+fn settled_below(outside: &Outside<'_>, folder: &str) -> bool {
+    outside.settled.iter().any(|key| key.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
 }
 
 fn take_file(

@@ -128,6 +128,14 @@ pub fn moved_away_from(db: &Connection, path: &str) -> Result<bool> {
     Ok(statement.exists([path])?)
 }
 
+/// `true` while the Hub has not heard that something below this key was removed here.
+pub fn deletes_below(db: &Connection, path: &str) -> Result<bool> {
+    // All keys that begin with `path/`: `0` is the character after `/`.
+    let mut statement =
+        db.prepare_cached("SELECT 1 FROM deletes WHERE path > ?1 || '/' AND path < ?1 || '0' LIMIT 1")?;
+    Ok(statement.exists([path])?)
+}
+
 /// Contents that files of ours left at this key of the Hub: removed or moved away here, not yet there.
 pub fn left_behind_at(db: &Connection, path: &str) -> Result<Vec<String>> {
     let mut statement = db.prepare_cached(

@@ -1,12 +1,13 @@
 //! Telling the Hub what was removed here. A key is deleted only while it holds what was removed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hub::{BatchOp, HubError};
 
 use super::queue::{Key, judge};
 use super::syncer::note_offline;
+use super::watcher::nearest_folder;
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -67,6 +68,7 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
                 send.iter().copied().partition(|delete| refused.contains(&delete.path.as_str()));
             fs.listings.settle(done.iter().map(|delete| delete.path.as_str()));
             forget(fs, done.iter().map(|delete| delete.path.clone()).collect()).await?;
+            list_again(fs, &done)?;
             fs.queue.saved_now();
             match outcome.failed.first() {
                 Some(failure) => {
@@ -83,6 +85,25 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
         }
         Err(error) => note(fs, &send, &error),
     }
+}
+
+/// Folders removed here were kept out of listings while the Hub still implied them; what others have put
+/// there may show now.
+fn list_again(fs: &Arc<BucketFs>, done: &[&PendingDelete]) -> Result<()> {
+    let mut folders = HashSet::new();
+    for delete in done {
+        let Some((folder, _)) = delete.path.rsplit_once('/') else { continue };
+        fs.names.ask(|db| {
+            if query::resolve(db, folder)?.is_none() {
+                folders.insert(nearest_folder(db, folder)?);
+            }
+            Ok(())
+        })?;
+    }
+    for id in folders {
+        fs.listings.folder_changed(fs, id);
+    }
+    Ok(())
 }
 
 async fn forget(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {

@@ -114,7 +114,7 @@ fn touched_folders(fs: &BucketFs, changes: &[RemoteChange]) -> Result<HashSet<Fi
 }
 
 /// The folder the key lies in, or the nearest one above it that the tree knows.
-fn nearest_folder(db: &rusqlite::Connection, path: &str) -> Result<FileId> {
+pub fn nearest_folder(db: &rusqlite::Connection, path: &str) -> Result<FileId> {
     let mut path = path;
     while let Some((folder, _)) = path.rsplit_once('/') {
         if let Some(node) = query::resolve(db, folder)?

@@ -1,7 +1,10 @@
 //! Names: create, rename, remove, listings, litter, handles.
 
+use std::time::Duration;
+
 use bucketfs::{Create, ErrorKind, Kind, ROOT, Receipt, SetAttr, SetTime, Timestamp};
 use bytes::Bytes;
+use testkit::{Fault, Harm};
 
 use crate::rig::{Rig, find, names, read_file, sync, write_file};
 
@@ -161,7 +164,7 @@ async fn modes_times_symlinks_and_empty_folders_outlive_a_restart() {
     sync(&fs).await;
     assert_eq!(rig.paths(), ["script"]);
     assert_eq!(fs.status().local_only, 2, "told, not hidden");
-    fs.shutdown(std::time::Duration::from_secs(5)).await;
+    fs.shutdown(Duration::from_secs(5)).await;
     drop(fs);
     let fs = rig.open().await;
     let attr = fs.lookup(ROOT, b"script").await.unwrap();
@@ -210,8 +213,66 @@ async fn an_answer_is_stored_with_its_change_and_found_after_a_restart() {
     let refused = Receipt::new(vec![9; 32], |_: &bucketfs::Made| vec![9]);
     fs.create(ROOT, b"x", Create::Guarded(SetAttr::default()), Some(refused)).await.unwrap_err();
     fs.remove(ROOT, b"x", Some(Receipt::new(vec![2; 32], |_| vec![2]))).await.unwrap();
-    fs.shutdown(std::time::Duration::from_secs(5)).await;
+    fs.shutdown(Duration::from_secs(5)).await;
     drop(fs);
     let stored = rig.open_quiet().await.stored_replies();
     assert_eq!(stored, [(vec![1; 32], vec![1, 1, 2]), (vec![2; 32], vec![2])], "none for the failure");
+}
+
+/// A listing shows a key whose batch has been applied but not answered; the person has removed the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_removed_while_its_save_is_under_way_does_not_come_back() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    names(&fs, "").await;
+    rig.hub.faults().add(Fault::on("POST */batch", Harm::Delay { ms: 2500 }).times(1));
+    write_file(&fs, "f", b"soon gone").await;
+    let saving = tokio::spawn({
+        let fs = fs.clone();
+        async move { fs.sync(Some(Duration::from_secs(60))).await }
+    });
+    while rig.on_hub("f").is_none() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fs.remove(ROOT, b"f", None).await.unwrap();
+    rig.put("other", b"news that makes the folder be listed");
+    let end = tokio::time::Instant::now() + Duration::from_secs(3);
+    while tokio::time::Instant::now() < end {
+        assert!(!names(&fs, "").await.contains(&"f".to_owned()), "a removed file came back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    saving.await.unwrap();
+    sync(&fs).await;
+    assert_eq!(rig.paths(), ["other"]);
+    assert_eq!(names(&fs, "").await, ["other"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_removed_here_stays_removed_while_the_hub_still_implies_it() {
+    let rig = Rig::new();
+    rig.put("d/e/x", b"x");
+    let fs = rig.open().await;
+    assert_eq!(names(&fs, "d/e").await, ["x"]);
+    fs.pause();
+    let (d, e) = (find(&fs, "d").await.unwrap(), find(&fs, "d/e").await.unwrap());
+    fs.remove(e, b"x", None).await.unwrap();
+    fs.rmdir(d, b"e", None).await.unwrap();
+    fs.rmdir(ROOT, b"d", None).await.unwrap();
+    let before = fs.getattr(ROOT).await.unwrap().mtime;
+    rig.put("other", b"news that makes the folder be listed");
+    let end = tokio::time::Instant::now() + Duration::from_secs(20);
+    while fs.getattr(ROOT).await.unwrap().mtime == before {
+        assert!(tokio::time::Instant::now() < end, "the news never came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(names(&fs, "").await, ["other"]);
+    fs.resume();
+    sync(&fs).await;
+    assert_eq!(rig.paths(), ["other"]);
+    // Somebody else's file below the same key shows as soon as ours is gone.
+    rig.put("d/theirs", b"t");
+    while !names(&fs, "").await.contains(&"d".to_owned()) {
+        assert!(tokio::time::Instant::now() < end, "their folder never showed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
