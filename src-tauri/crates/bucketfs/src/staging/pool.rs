@@ -275,10 +275,9 @@ mod tests {
                         pool.for_read(ID, &paths).unwrap().data().read_exact_at(&mut byte, 7).unwrap();
                     }
                 });
-                for writer in writers {
-                    writer.join().unwrap();
-                }
-                stop.store(true, Ordering::Relaxed);
+                let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+                stop.store(true, Ordering::Relaxed); // also when a writer failed: the others must end
+                assert!(ended.iter().all(Result::is_ok), "seed {seed}: a writer failed");
             });
             let bytes = std::fs::read(&paths.data).unwrap();
             for writer in 0..2usize {
