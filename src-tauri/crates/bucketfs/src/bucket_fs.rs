@@ -31,8 +31,10 @@ pub struct Config {
     pub read_only: bool,
     /// How long a file must be quiet before it is uploaded.
     pub debounce: Duration,
-    /// Limit of the block cache, and of saved copies kept for reading, in bytes.
+    /// Limit of the block cache, in bytes.
     pub cache_bytes: u64,
+    /// Limit of the copies of saved files that are kept for reading, in bytes.
+    pub saved_copies_bytes: u64,
     /// Free space of the disk that is left alone, in bytes.
     pub reserve_bytes: u64,
     /// How often the Hub is tried while it is out of reach.
@@ -49,6 +51,7 @@ impl Config {
             read_only: false,
             debounce: Duration::from_secs(2),
             cache_bytes: 10 << 30,
+            saved_copies_bytes: 2 << 30,
             reserve_bytes: 256 << 20,
             poll: Duration::from_secs(15),
         }

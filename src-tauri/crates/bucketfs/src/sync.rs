@@ -9,6 +9,7 @@ pub(crate) mod listing;
 pub(crate) mod queue;
 pub mod report;
 mod save;
+mod saved_copies;
 mod status;
 pub(crate) mod syncer;
 mod upload;

@@ -255,6 +255,7 @@ impl Start {
     }
 
     async fn open_file_system(&self, read_only: bool, notices: Arc<Notices>) -> Result<Arc<BucketFs>> {
+        let cache_bytes = self.config.cache_bytes.unwrap_or_else(|| default_cache(&self.state_dir));
         let config = bucketfs::Config {
             state_dir: self.state_dir.clone(),
             prefix: self.config.bucket.prefix.clone(),
@@ -262,7 +263,8 @@ impl Start {
             gid: self.config.gid,
             read_only,
             debounce: self.config.debounce,
-            cache_bytes: self.config.cache_bytes.unwrap_or_else(|| default_cache(&self.state_dir)),
+            cache_bytes,
+            saved_copies_bytes: cache_bytes / 4,
             reserve_bytes: self.config.reserve_bytes.unwrap_or_else(|| default_reserve(&self.state_dir)),
             poll: self.config.poll,
         };

@@ -45,6 +45,8 @@ CREATE INDEX IF NOT EXISTS nodes_in_order ON nodes(parent, id) WHERE gone = 0;
 CREATE INDEX IF NOT EXISTS nodes_displaced ON nodes(place_path) WHERE place = 2;
 CREATE INDEX IF NOT EXISTS nodes_unplaced ON nodes(id) WHERE kind = 1 AND place = 0 AND layer = 0 AND gone = 0;
 CREATE INDEX IF NOT EXISTS nodes_by_key ON nodes(parent, key) WHERE key IS NOT NULL AND gone = 0;
+CREATE INDEX IF NOT EXISTS nodes_links ON nodes(id) WHERE kind = 3 AND layer = 0 AND gone = 0;
+CREATE INDEX IF NOT EXISTS nodes_new_folders ON nodes(id) WHERE kind = 2 AND layer = 0 AND gone = 0 AND place = 0;
 -- Keys to be deleted on the Hub, with the content they had when the file was removed here.
 CREATE TABLE IF NOT EXISTS deletes(
   path TEXT PRIMARY KEY,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use hub::{BatchFailure, BatchOp, FileEntry, HubError};
 
 use super::queue::{Key, Progress, judge};
+use super::saved_copies;
 use super::upload::Stored;
 use super::work::Means;
 use crate::attr::{FileId, Kind, ROOT, Timestamp};
@@ -40,6 +41,9 @@ pub async fn save(fs: &Arc<BucketFs>, stored: Vec<Stored>) {
         if let Err(error) = save_part(fs, part).await {
             tracing::error!(%error, "saved files could not be noted");
         }
+    }
+    if let Err(error) = saved_copies::trim(fs).await {
+        tracing::warn!(%error, "saved copies could not be given up");
     }
 }
 

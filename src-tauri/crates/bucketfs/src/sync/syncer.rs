@@ -19,6 +19,8 @@ use crate::event::Event;
 
 /// Uploads beside each other; each may be a session of many small files.
 const PARALLEL: usize = 3;
+/// Every WRITE wakes the queue; looks are this far apart at least.
+const GATHER: Duration = Duration::from_millis(30);
 /// Without any news the queue looks again after this long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -38,7 +40,7 @@ pub async fn run(fs: Arc<BucketFs>) {
         let sleep = syncer.next.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(Instant::now()));
         tokio::select! {
             () = stop.cancelled() => break,
-            () = syncer.fs.queue.woken() => {}
+            () = syncer.fs.queue.woken() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(sleep.clamp(Duration::from_millis(10), LONGEST_SLEEP)) => {}
             Some(done) = syncer.uploads.join_next() => {
                 let stored = syncer.settle_uploads(done.unwrap_or_default());

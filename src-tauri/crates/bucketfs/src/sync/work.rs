@@ -43,6 +43,21 @@ pub struct Work {
 const NAMES_SETTLE: Duration = Duration::from_secs(5);
 
 impl Work {
+    /// Everything that is not as it ought to be, and what can't leave this machine.
+    pub fn find_all(fs: &BucketFs) -> Result<Work> {
+        let mut work = Work::find(fs)?;
+        fs.names.ask(|db| {
+            for node in query::symlinks(db)? {
+                work.local_only.push((node, "a bucket has no symbolic links"));
+            }
+            for node in query::empty_folders(db)? {
+                work.local_only.push((node, "a bucket has no empty folders"));
+            }
+            Ok(())
+        })?;
+        Ok(work)
+    }
+
     /// Everything that is not as it ought to be, whether or not its time has come.
     pub fn find(fs: &BucketFs) -> Result<Work> {
         let mut work = Work::default();
@@ -64,12 +79,6 @@ impl Work {
             }
             for node in query::displaced(db)? {
                 work.add_displaced(fs, db, node)?;
-            }
-            for node in query::symlinks(db)? {
-                work.local_only.push((node, "a bucket has no symbolic links"));
-            }
-            for node in query::empty_folders(db)? {
-                work.local_only.push((node, "a bucket has no empty folders"));
             }
             work.deletes = query::deletes(db)?;
             Ok(())
@@ -147,7 +156,7 @@ pub fn names_settle_in(fs: &BucketFs, since_ms: i64) -> Duration {
 impl BucketFs {
     /// Everything not on the Hub, one item each.
     pub fn queue(&self) -> Vec<QueueItem> {
-        match Work::find(self) {
+        match Work::find_all(self) {
             Ok(work) => self.describe(&work),
             Err(error) => {
                 tracing::error!(%error, "the queue could not be read");

@@ -190,3 +190,28 @@ async fn read_only_refuses_every_change() {
     ];
     assert!(refused.iter().all(|error| error.kind == ErrorKind::ReadOnly));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn saved_copies_are_given_up_when_there_are_too_many_and_nothing_changes_for_the_reader() {
+    let rig = Rig::new();
+    let config = bucketfs::Config { saved_copies_bytes: 3_000_000, ..rig.config() };
+    let fs = bucketfs::BucketFs::open(config, rig.client(), rig.events.clone()).await.unwrap();
+    fs.start_sync();
+    let mut shown = Vec::new();
+    for index in 0..6u64 {
+        let id = write_file(&fs, &format!("f{index}"), &testkit::bytes(index, 1_000_000)).await;
+        sync(&fs).await;
+        shown.push(fs.getattr(id).await.unwrap());
+    }
+    let staged = std::fs::read_dir(rig.config().state_dir.join("staged")).unwrap();
+    let data = staged.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "data"));
+    assert_eq!(data.count(), 3, "the limit holds");
+    for (index, before) in shown.into_iter().enumerate() {
+        let after = fs.getattr(before.id).await.unwrap();
+        assert_eq!((after.size, after.mtime), (before.size, before.mtime), "the kernel's cache stays good");
+        assert!(after.ctime >= before.ctime);
+        assert_eq!(read_id(&fs, before.id).await, testkit::bytes(index as u64, 1_000_000));
+    }
+    let unsent = write_file(&fs, "unsent", &testkit::bytes(99, 5_000_000)).await;
+    assert_eq!(read_id(&fs, unsent).await, testkit::bytes(99, 5_000_000), "never what is not on the Hub");
+}

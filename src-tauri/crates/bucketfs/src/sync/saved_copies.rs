@@ -1,0 +1,69 @@
+//! Staged copies whose content is on the Hub are kept for reading while there is room: what was just
+//! written is often read next. The quietest go first; what is not on the Hub is never given up.
+
+use std::sync::Arc;
+
+use crate::attr::Timestamp;
+use crate::bucket_fs::{BucketFs, blocking};
+use crate::error::Result;
+use crate::staging::{Layout, Staged};
+
+/// Each has two files and a place in memory, so small ones are bounded by number.
+const MOST: usize = 1000;
+
+/// Gives up as many saved copies as the limits ask for.
+pub async fn trim(fs: &Arc<BucketFs>) -> Result<()> {
+    let mut saved: Vec<(Arc<Staged>, u64)> = Vec::new();
+    for staged in fs.staging.all() {
+        if let Some(bytes) = staged.with_layout(|layout| is_saved(layout).then(|| layout.local_bytes())) {
+            saved.push((staged, bytes));
+        }
+    }
+    saved.sort_by_key(|(staged, _)| std::cmp::Reverse(staged.quiet_for()));
+    let mut count = saved.len();
+    let mut bytes: u64 = saved.iter().map(|(_, bytes)| bytes).sum();
+    for (staged, size) in saved {
+        if count <= MOST && bytes <= fs.config.saved_copies_bytes {
+            break;
+        }
+        if give_up(fs, staged).await? {
+            count -= 1;
+            bytes -= size;
+        }
+    }
+    Ok(())
+}
+
+fn is_saved(layout: &Layout) -> bool {
+    !layout.dirty
+        && layout.base.is_some()
+        && layout.in_flight == 0
+        && layout.unstable.is_empty()
+        && layout.holes.is_empty()
+}
+
+/// The row takes over what the copy has shown (size and clock must not go back); then the copy goes, unless
+/// it was changed meanwhile.
+async fn give_up(fs: &Arc<BucketFs>, staged: Arc<Staged>) -> Result<bool> {
+    let (id, generation) = (staged.id, staged.with_layout(|layout| layout.generation));
+    let (size, mtime) = staged.with_layout(|layout| (layout.size, layout.mtime));
+    let known = fs
+        .names
+        .change(move |tx| {
+            let Some(mut node) = tx.node(id)? else { return Ok(false) };
+            node.size = size;
+            node.mtime = mtime;
+            node.ctime = Timestamp(node.ctime.0.max(mtime.0));
+            tx.put(&node)?;
+            Ok(true)
+        })
+        .await?;
+    if !known {
+        return Ok(false);
+    }
+    let staging = fs.staging.clone();
+    let unchanged = move |layout: &Layout| {
+        is_saved(layout) && layout.generation == generation && layout.mtime == mtime && layout.size == size
+    };
+    blocking(move || Ok(staging.retire(id, unchanged))).await
+}
