@@ -8,7 +8,8 @@ use engine::BucketPath;
 
 /// Mounts Hugging Face Hub buckets and keeps them in sync.
 ///
-/// The Hub and the sign-in are those of the `hf` tools: HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HOME.
+/// The Hub is that of HF_ENDPOINT. The token is that of HF_TOKEN, else of `bucketbarctl login`, else that of
+/// the `hf` command line (HF_TOKEN_PATH, HF_HOME), which is only read.
 /// BUCKETBAR_LOG sets what is logged to stderr (error, warn, info, debug, or tracing directives).
 #[derive(Debug, Parser)]
 #[command(name = "bucketbarctl", version, about, long_about, propagate_version = true)]
@@ -20,6 +21,16 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Sign in to the Hub
+    ///
+    /// In the browser, or with a code where there is none. BUCKETBAR_OPEN names a program that opens addresses.
+    Login(Login),
+    /// Sign out: deletes the token that `login` kept, and says what is not on the Hub yet
+    Logout(Logout),
+    /// Say which account the Hub sees, and where its token comes from
+    Whoami(Whoami),
+    /// Make, delete or list buckets
+    Bucket(Bucket),
     /// List your buckets, or a folder of one
     Ls(Ls),
     /// Mount a bucket, or a folder of one, on an empty folder
@@ -46,6 +57,83 @@ pub enum Command {
     Events(Shown),
     /// Try failed uploads again
     Retry(Retry),
+}
+
+#[derive(Debug, Args)]
+pub struct Login {
+    /// With a code to enter on any device
+    #[arg(long, conflicts_with_all = ["browser", "token", "no_open"])]
+    pub device: bool,
+    /// In a browser on this machine
+    #[arg(long, conflicts_with = "token")]
+    pub browser: bool,
+    /// With an access token, read from standard input
+    #[arg(long, conflicts_with_all = ["client_id", "no_open"])]
+    pub token: bool,
+    /// The OAuth application to sign in with; by default that of BUCKETBAR_CLIENT_ID
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// Print the address for the browser, open nothing
+    #[arg(long)]
+    pub no_open: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Logout {
+    /// Only if this account is signed in
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Whoami {
+    /// One JSON document instead of sentences
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Bucket {
+    #[command(subcommand)]
+    pub command: BucketCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BucketCommand {
+    /// Make a bucket
+    Create(CreateBucket),
+    /// Delete a bucket with everything in it
+    Delete(DeleteBucket),
+    /// List your buckets and your organisations'
+    Ls(ListBuckets),
+}
+
+#[derive(Debug, Args)]
+pub struct CreateBucket {
+    /// OWNER/BUCKET, or BUCKET for one of your own
+    pub name: String,
+    /// Only for those with access (the default)
+    #[arg(long, conflicts_with = "public")]
+    pub private: bool,
+    /// Everybody can read it
+    #[arg(long)]
+    pub public: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteBucket {
+    /// OWNER/BUCKET
+    pub name: String,
+    /// It is meant
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ListBuckets {
+    /// One JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -207,6 +295,15 @@ mod tests {
     #[test]
     fn the_commands_of_the_issue() {
         for line in [
+            "bucketbarctl login",
+            "bucketbarctl login --browser --no-open --client-id x",
+            "bucketbarctl login --device",
+            "bucketbarctl login --token",
+            "bucketbarctl logout --account alice",
+            "bucketbarctl whoami --json",
+            "bucketbarctl bucket create photos --private",
+            "bucketbarctl bucket delete alice/photos --yes",
+            "bucketbarctl bucket ls",
             "bucketbarctl ls",
             "bucketbarctl ls alice/photos/2024",
             "bucketbarctl mount alice/photos /mnt",
@@ -235,6 +332,9 @@ mod tests {
             "bucketbarctl sync alice/photos --state /s --timeout 5",
             "bucketbarctl sync alice/photos --wait --timeout -5",
             "bucketbarctl mount alice/photos",
+            "bucketbarctl login --device --browser",
+            "bucketbarctl login --token hf_on_the_command_line",
+            "bucketbarctl bucket create x --private --public",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

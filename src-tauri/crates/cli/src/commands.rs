@@ -1,6 +1,9 @@
 //! One file for each command.
 
+pub mod bucket;
 pub mod events;
+pub mod login;
+pub mod logout;
 pub mod ls;
 pub mod mount;
 pub mod pause;
@@ -10,8 +13,11 @@ pub mod serve;
 pub mod status;
 pub mod sync;
 pub mod unmount;
+pub mod whoami;
 
-use engine::EngineError;
+use std::path::PathBuf;
+
+use engine::{EngineError, StateHome};
 use serde::Serialize;
 
 /// Prints one JSON document on stdout.
@@ -26,4 +32,10 @@ fn print_json(value: &impl Serialize) -> Result<(), EngineError> {
 fn print_line(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}
+
+/// Where Xet's own files go for commands that serve nothing.
+fn xet_cache() -> Result<PathBuf, EngineError> {
+    let home = StateHome::discover()?;
+    Ok(home.path().parent().unwrap_or(home.path()).join("xet"))
 }

@@ -49,6 +49,10 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> CommandResult {
     match command {
+        Command::Login(args) => commands::login::run(args).await,
+        Command::Logout(args) => commands::logout::run(args).await,
+        Command::Whoami(args) => commands::whoami::run(args).await,
+        Command::Bucket(args) => commands::bucket::run(args).await,
         Command::Ls(args) => commands::ls::run(args).await,
         Command::Mount(args) => commands::mount::run(args).await,
         Command::Unmount(args) => commands::unmount::run(args).await,

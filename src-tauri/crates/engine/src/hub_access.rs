@@ -6,21 +6,35 @@ use std::sync::Arc;
 use hub::{Hub, HubConfig};
 
 use crate::error::{EngineError, Result};
+use crate::sign_in;
 
-/// A client of the Hub that `HF_ENDPOINT` means, with the token that the `hf` tools would use; Xet's own
-/// files go below `cache_root`. Makes no call.
+/// A client of the Hub that `HF_ENDPOINT` means; Xet's own files go below `cache_root`. Makes no call. Its
+/// token is that of HF_TOKEN, else BucketBar's own sign-in, else that of the `hf` command line.
 ///
 /// # Errors
 /// When `HF_ENDPOINT` cannot be used, or `cache_root` cannot be made.
 pub fn open_hub(cache_root: &Path) -> Result<Hub> {
-    let config = HubConfig {
+    let anonymous = hub_config(cache_root)?;
+    let token = match sign_in::signed_in(&anonymous) {
+        Ok((own, _)) => hub::discover_token_with(Arc::new(own)),
+        // No home directory: then there is no sign-in of ours either.
+        Err(_) => hub::discover_token(),
+    };
+    Ok(Hub::new(HubConfig { token, ..anonymous })?)
+}
+
+/// How the Hub that `HF_ENDPOINT` means is spoken to, by nobody.
+///
+/// # Errors
+/// When `HF_ENDPOINT` cannot be used.
+pub fn hub_config(cache_root: &Path) -> Result<HubConfig> {
+    Ok(HubConfig {
         endpoint: hub::discover_endpoint()?,
-        token: hub::discover_token(),
+        token: Arc::new(hub::StaticToken::anonymous()),
         cache_root: cache_root.to_owned(),
         user_agent: concat!("bucketbar/", env!("CARGO_PKG_VERSION")).to_owned(),
         limits: hub::Limits::default(),
-    };
-    Ok(Hub::new(config)?)
+    })
 }
 
 /// The origin of the Hub that `HF_ENDPOINT` means, as it is stored and shown: without a slash at its end.
@@ -41,14 +55,14 @@ pub async fn explain(hub: &Hub, error: hub::HubError) -> EngineError {
     match (class, signed_in) {
         (C::SignIn, true) => {
             explained.advice = format!(
-                "The Hub does not accept the token of {}. Sign in again with `hf auth login`, or set \
-                 HF_TOKEN to a valid token.",
+                "The Hub does not accept the token of {}. Sign in again with `bucketbarctl login` or \
+                 `hf auth login`, or set HF_TOKEN to a valid token.",
                 token.describe()
             );
         }
         (C::SignIn | C::NotFound | C::Forbidden, false) => {
             explained.advice = "Nobody is signed in, so only public buckets are seen: sign in with \
-                                `hf auth login`, or set HF_TOKEN; or check the name."
+                                `bucketbarctl login` or `hf auth login`, or set HF_TOKEN; or check the name."
                 .to_owned();
         }
         (C::NotFound, true) => {

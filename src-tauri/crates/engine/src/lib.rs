@@ -14,6 +14,7 @@ mod hub_access;
 mod notices;
 mod ports;
 pub mod serving;
+pub mod sign_in;
 mod state_home;
 mod status_table;
 
@@ -21,7 +22,7 @@ pub use bucket_path::BucketPath;
 pub use bucketfs::{ItemState, QueueItem, Status, SyncReport};
 pub use endpoint::Endpoint;
 pub use error::{EngineError, Result};
-pub use hub_access::{explain as explain_hub_error, hub_origin, open_hub};
+pub use hub_access::{explain as explain_hub_error, hub_config, hub_origin, open_hub};
 pub use mounter;
 pub use notices::{Notice, NoticeKind, Notices};
 pub use serving::{FirstLine, ServeConfig, Served};

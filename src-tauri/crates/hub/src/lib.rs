@@ -42,7 +42,10 @@ pub use hub::{BucketInfo, CreatedBucket, Hub};
 pub use oauth::{
     BrowserSignIn, DeviceSignIn, FileSecrets, Grant, GrantLock, OAuthApp, SCOPES, SecretStore, SignedIn,
 };
-pub use token::{StaticToken, TokenFile, TokenSource, discover_endpoint, discover_token, parse_endpoint};
+pub use token::{
+    StaticToken, TokenFile, TokenSource, discover_endpoint, discover_token, discover_token_with,
+    parse_endpoint,
+};
 pub use tree::{FileEntry, Pages, TreeEntry};
 pub use url::Url;
 pub use xet::{ByteStream, DirtyRange, UploadSession, Uploaded};

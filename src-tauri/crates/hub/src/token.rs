@@ -1,9 +1,11 @@
 //! Who asks: where the Hub's token comes from. The order is the ecosystem's (hub-api.md 1):
-//! `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file `HF_TOKEN_PATH`, else `token` in `HF_HOME`.
+//! `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file `HF_TOKEN_PATH`, else `token` in `HF_HOME`. A sign-in of
+//! BucketBar's own comes between the variables and the file.
 
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use url::Url;
@@ -89,6 +91,70 @@ impl TokenSource for TokenFile {
     }
 }
 
+/// The first of several sources that has a token. Asked anew at each call: signing in or out in one of
+/// them takes effect at once.
+struct FirstOf {
+    sources: Vec<Arc<dyn TokenSource>>,
+    /// Index of the source that gave the last token.
+    last: AtomicUsize,
+}
+
+impl FirstOf {
+    fn new(sources: Vec<Arc<dyn TokenSource>>) -> FirstOf {
+        FirstOf { sources, last: AtomicUsize::new(usize::MAX) }
+    }
+
+    fn giver(&self) -> Option<&Arc<dyn TokenSource>> {
+        self.sources.get(self.last.load(Ordering::Relaxed))
+    }
+}
+
+#[async_trait]
+impl TokenSource for FirstOf {
+    async fn token(&self) -> Result<Option<String>, HubError> {
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some(token) = source.token().await? {
+                self.last.store(index, Ordering::Relaxed);
+                return Ok(Some(token));
+            }
+        }
+        self.last.store(usize::MAX, Ordering::Relaxed);
+        Ok(None)
+    }
+
+    async fn refused(&self, token: &str) -> bool {
+        match self.giver() {
+            Some(source) => source.refused(token).await,
+            None => false,
+        }
+    }
+
+    fn describe(&self) -> String {
+        self.giver().map_or_else(|| "nobody is signed in".to_owned(), |source| source.describe())
+    }
+}
+
+/// The token of this machine: an environment variable's, else that of `own` (BucketBar's sign-in), else
+/// the `hf` command line's.
+pub fn discover_token_with(own: Arc<dyn TokenSource>) -> Arc<dyn TokenSource> {
+    if let Some(token) = token_in_environment(|name| env::var(name).ok()) {
+        return token;
+    }
+    let mut sources = vec![own];
+    if let Some(file) = TokenFile::of_hf() {
+        sources.push(Arc::new(file));
+    }
+    Arc::new(FirstOf::new(sources))
+}
+
+fn token_in_environment(var: impl Fn(&str) -> Option<String>) -> Option<Arc<dyn TokenSource>> {
+    ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter().find_map(|name| {
+        let token = var(name).as_deref().and_then(clean)?;
+        let source = StaticToken::new(token, format!("the environment variable {name}"));
+        Some(Arc::new(source) as Arc<dyn TokenSource>)
+    })
+}
+
 /// The token this machine's environment offers. Without any, asks anonymously until the token file
 /// appears.
 pub fn discover_token() -> Arc<dyn TokenSource> {
@@ -101,10 +167,8 @@ pub fn discover_endpoint() -> Result<Url, HubError> {
 }
 
 fn discover_token_in(var: impl Fn(&str) -> Option<String>) -> Arc<dyn TokenSource> {
-    for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
-        if let Some(token) = var(name).as_deref().and_then(clean) {
-            return Arc::new(StaticToken::new(token, format!("the environment variable {name}")));
-        }
+    if let Some(token) = token_in_environment(&var) {
+        return token;
     }
     match token_path(var) {
         Some(path) => Arc::new(TokenFile::new(path)),

@@ -1,28 +1,21 @@
 //! `ls`: own buckets, or a folder of one, asked of the Hub.
 
-use std::path::PathBuf;
-
-use engine::{BucketPath, EngineError, Result, StateHome};
+use engine::{BucketPath, EngineError, Result};
 use futures_util::TryStreamExt;
 use hub::{BucketInfo, Hub, TreeEntry};
 use serde::Serialize;
 
-use super::{print_json, print_line};
+use super::{print_json, print_line, xet_cache};
 use crate::arguments::Ls;
 use crate::{CommandResult, Outcome, format};
 
 pub async fn run(args: Ls) -> CommandResult {
-    let hub = engine::open_hub(&cache()?)?;
+    let hub = engine::open_hub(&xet_cache()?)?;
     match &args.bucket {
         Some(bucket) => folder(&hub, bucket, args.json).await?,
         None => buckets(&hub, args.json).await?,
     }
     Ok(Outcome::Done)
-}
-
-fn cache() -> Result<PathBuf> {
-    let home = StateHome::discover()?;
-    Ok(home.path().parent().unwrap_or(home.path()).join("xet"))
 }
 
 #[derive(Serialize)]

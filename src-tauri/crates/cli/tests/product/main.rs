@@ -5,4 +5,5 @@
 
 mod bad_input;
 mod main_job;
+mod signing_in;
 mod support;

@@ -31,6 +31,11 @@ pub struct Room {
 impl Room {
     pub fn new() -> Room {
         let hub = LocalHub::builder().token("hf_alice", "alice").read_token("hf_read", "alice").start();
+        Room::on(hub)
+    }
+
+    /// On a Hub of one's own making.
+    pub fn on(hub: LocalHub) -> Room {
         let bucket = hub.create_bucket("photos");
         Room { token: Some(hub.token().to_owned()), hub, bucket, dir: tempdir().unwrap() }
     }
@@ -46,7 +51,7 @@ impl Room {
         for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME"] {
             command.env_remove(name);
         }
-        command.env_remove("XDG_STATE_HOME").env_remove("BUCKETBAR_LOG");
+        command.env_remove("XDG_STATE_HOME").env_remove("BUCKETBAR_CLIENT_ID").env_remove("BUCKETBAR_LOG");
         if let Some(token) = &self.token {
             command.env("HF_TOKEN", token);
         }
@@ -96,7 +101,7 @@ pub struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Done {
+    pub fn of(output: Output) -> Done {
         Done {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -170,6 +175,10 @@ impl Engine {
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("serve did not end on SIGTERM");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn kill(mut self) {

@@ -20,17 +20,33 @@ pub struct Grant {
     /// Unix seconds; absent when the Hub didn't say.
     pub expires_at: Option<u64>,
     pub scope: Option<String>,
+    /// The application it was given to, which alone can renew it; absent for a pasted token.
+    #[serde(default)]
+    pub client_id: Option<String>,
 }
 
 impl Grant {
+    /// An access token made in the account's settings: lasts until it is taken back there.
+    pub fn of_pasted_token(token: impl Into<String>) -> Grant {
+        Grant {
+            access_token: token.into(),
+            refresh_token: None,
+            expires_at: None,
+            scope: None,
+            client_id: None,
+        }
+    }
+
     pub(super) fn new(
         access_token: String,
         refresh_token: Option<String>,
         expires_in: Option<u64>,
         scope: Option<String>,
+        client_id: &str,
     ) -> Grant {
+        let client_id = Some(client_id.to_owned());
         let expires_at = expires_in.map(|seconds| now().saturating_add(seconds));
-        Grant { access_token, refresh_token, expires_at, scope }
+        Grant { access_token, refresh_token, expires_at, scope, client_id }
     }
 
     /// An answer without a refresh token leaves the old one good.

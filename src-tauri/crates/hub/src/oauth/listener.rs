@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::error::{ErrorClass, HubError};
 
-pub(super) const PATH: &str = "/signed-in";
+pub(super) const PATH: &str = "/callback";
 
 const LONGEST_HEAD: usize = 16 << 10;
 const LONGEST_VISIT: Duration = Duration::from_secs(10);

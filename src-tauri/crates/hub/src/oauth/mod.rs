@@ -57,7 +57,10 @@ impl OAuthApp {
             .as_deref()
             .ok_or_else(|| HubError::sign_in("The sign-in has ended and can't be renewed by itself"))?;
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
-        let fresh = self.token(&form, "Renewing the sign-in failed").await.map_err(Refused::into_error)?;
+        // Only the application it was given to can renew it.
+        let client_id = grant.client_id.clone().unwrap_or_else(|| self.client_id.clone());
+        let app = OAuthApp { client_id, ..self.clone() };
+        let fresh = app.token(&form, "Renewing the sign-in failed").await.map_err(Refused::into_error)?;
         Ok(fresh.or_refresh_token(refresh_token))
     }
 
@@ -73,7 +76,7 @@ impl OAuthApp {
         }
         let answer = self.post("/oauth/token", form, failure).await?;
         let wire: Wire = answer.json().map_err(|error| Refused { code: None, error })?;
-        Ok(Grant::new(wire.access_token, wire.refresh_token, wire.expires_in, wire.scope))
+        Ok(Grant::new(wire.access_token, wire.refresh_token, wire.expires_in, wire.scope, &self.client_id))
     }
 
     async fn post(

@@ -2,6 +2,7 @@
 //! (tasks and processes), and kept before it is used: the Hub may take the old one back at once.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -16,6 +17,9 @@ use crate::token::TokenSource;
 /// A grant is renewed when it has less than this left.
 const EARLY_SECONDS: u64 = 300;
 
+/// The store is looked at again after this long: another program may have signed in or out.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 #[derive(Clone)]
 pub struct SignedIn {
     shared: Arc<Shared>,
@@ -25,7 +29,20 @@ pub struct SignedIn {
 struct Shared {
     app: OAuthApp,
     store: Arc<dyn SecretStore>,
-    kept: Mutex<Option<Grant>>,
+    kept: Mutex<Kept>,
+}
+
+/// What the store held when it was read last.
+#[derive(Default)]
+struct Kept {
+    grant: Option<Grant>,
+    read: Option<Instant>,
+}
+
+impl Kept {
+    fn of(grant: Option<Grant>) -> Kept {
+        Kept { grant, read: Some(Instant::now()) }
+    }
 }
 
 impl SignedIn {
@@ -39,7 +56,7 @@ impl SignedIn {
     pub async fn sign_in(&self, grant: Grant) -> Result<(), HubError> {
         let _lock = self.shared.store.lock().await?;
         self.shared.store.save(&grant).await?;
-        *self.shared.kept.lock() = Some(grant);
+        *self.shared.kept.lock() = Kept::of(Some(grant));
         Ok(())
     }
 
@@ -47,8 +64,9 @@ impl SignedIn {
     /// done in the account's settings.
     pub async fn sign_out(&self) -> Result<(), HubError> {
         let _lock = self.shared.store.lock().await?;
-        *self.shared.kept.lock() = None;
-        self.shared.store.clear().await
+        self.shared.store.clear().await?;
+        *self.shared.kept.lock() = Kept::default();
+        Ok(())
     }
 
     /// A renewal that began is finished even if nobody waits any more: its answer may hold the only
@@ -69,11 +87,20 @@ fn ended(e: tokio::task::JoinError) -> HubError {
 
 impl Shared {
     async fn current(&self) -> Result<Option<Grant>, HubError> {
-        if let Some(grant) = self.kept.lock().clone() {
-            return Ok(Some(grant));
-        }
-        let stored = self.store.load().await?;
-        self.kept.lock().clone_from(&stored);
+        let known = {
+            let kept = self.kept.lock();
+            if kept.grant.is_some() && kept.read.is_some_and(|read| read.elapsed() < LOOK_AGAIN) {
+                return Ok(kept.grant.clone());
+            }
+            kept.grant.clone()
+        };
+        let stored = match self.store.load().await {
+            Ok(stored) => stored,
+            // A disk in trouble signs nobody out.
+            Err(_) if known.is_some() => known,
+            Err(error) => return Err(error),
+        };
+        *self.kept.lock() = Kept::of(stored.clone());
         Ok(stored)
     }
 
@@ -83,13 +110,13 @@ impl Shared {
         let _lock = self.store.lock().await?;
         let stored = self.store.load().await?.ok_or_else(|| HubError::sign_in("Nobody is signed in"))?;
         if stored.lasts(EARLY_SECONDS) && than.as_ref() != Some(&stored) {
-            *self.kept.lock() = Some(stored.clone());
+            *self.kept.lock() = Kept::of(Some(stored.clone()));
             return Ok(stored);
         }
         match self.app.refresh(&stored).await {
             Ok(fresh) => {
                 self.store.save(&fresh).await?;
-                *self.kept.lock() = Some(fresh.clone());
+                *self.kept.lock() = Kept::of(Some(fresh.clone()));
                 Ok(fresh)
             }
             Err(error) => Err(error),

@@ -11,5 +11,6 @@ mod network;
 mod oauth_server;
 mod reading;
 mod signing_in;
+mod signing_in_at_the_hub;
 mod uploading;
 mod watching;

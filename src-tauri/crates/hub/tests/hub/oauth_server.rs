@@ -1,5 +1,6 @@
 //! The least OAuth server that can tell right from wrong: PKCE checked, codes good once, refresh tokens
-//! rotated with reuse detection, device codes, everything counted. It stands in until local-hub's own.
+//! rotated with reuse detection, device codes, everything counted. For what
+//! local-hub does not do: trouble in the middle, tokens taken back one by one.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -90,7 +90,7 @@ async fn strangers_at_the_listener_change_nothing() {
         let (base, _) = back.split_once('?').unwrap();
         let wrong_state = format!("{base}?code=evil&state=guess");
         let denied_by_a_stranger = format!("{base}?error=access_denied&state=guess");
-        let wrong_path = back.replace("/signed-in", "/other");
+        let wrong_path = back.replace("/callback", "/other");
         for stranger in [wrong_state.as_str(), &denied_by_a_stranger, &wrong_path, base] {
             assert!(visit(stranger, None).starts_with("HTTP/1.1 404"), "{stranger}");
         }
