@@ -39,6 +39,8 @@ pub struct Config {
     pub reserve_bytes: u64,
     /// How often the Hub is tried while it is out of reach.
     pub poll: Duration,
+    /// Identity of this boot of the machine: no client of another boot commits what it left UNSTABLE.
+    pub boot: String,
 }
 
 impl Config {
@@ -54,6 +56,7 @@ impl Config {
             saved_copies_bytes: 2 << 30,
             reserve_bytes: 256 << 20,
             poll: Duration::from_secs(15),
+            boot: recovery::boot_id(),
         }
     }
 }
@@ -137,7 +140,7 @@ impl BucketFs {
             tracing::warn!("some tasks did not end in time; nothing of theirs is lost");
         }
         for staged in self.staging.all() {
-            let outcome = blocking(move || Ok(staged.commit())).await;
+            let outcome = blocking(move || Ok(staged.make_durable())).await;
             if !matches!(outcome, Ok(Ok(()))) {
                 tracing::warn!(?outcome, "a staged file was not synced at the end");
             }

@@ -33,15 +33,23 @@ pub fn boot_id() -> String {
 pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()> {
     let staging = fs.staging.clone();
     let found = blocking(move || staging.recover()).await?;
-    let boot = boot_id();
+    let boot = fs.config.boot.clone();
     let (mut files, mut bytes) = (0u64, 0u64);
     for one in found {
-        if !known_or_rebuilt(fs, &one, rebuilt.is_some()).await? {
+        if !known_or_rebuilt(fs, &one, rebuilt.is_some() || one.boot != boot).await? {
             fs.retire(one.staged.id).await;
             continue;
         }
-        if one.epoch_open && one.staged.birth.boot != boot {
-            close_lost_epoch(fs, &one.staged).await?;
+        if one.boot != boot {
+            if one.epoch_open {
+                close_lost_epoch(fs, &one.staged).await?;
+            }
+            let (staged, boot) = (one.staged.clone(), boot.clone());
+            blocking(move || {
+                staged.note_boot(&boot);
+                Ok(())
+            })
+            .await?;
         }
         let (dirty, local) = one.staged.with_layout(|layout| (layout.dirty, layout.local_bytes()));
         if dirty {
@@ -58,7 +66,8 @@ pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()>
 }
 
 /// A staged copy whose file is in the tree is taken up. Without a row it was removed just before the
-/// crash, unless the database is a new one: then the sidecar makes the row.
+/// crash, unless the database is a new one or the machine went down with the row still on its way to the
+/// disk: then the sidecar makes the row. A file that comes back is a lesser evil than one that is lost.
 async fn known_or_rebuilt(fs: &Arc<BucketFs>, found: &Found, rebuilt: bool) -> Result<bool> {
     if fs.names.node(found.staged.id)?.is_some() {
         return Ok(true);

@@ -257,7 +257,6 @@ impl Start {
     async fn open_file_system(&self, read_only: bool, notices: Arc<Notices>) -> Result<Arc<BucketFs>> {
         let cache_bytes = self.config.cache_bytes.unwrap_or_else(|| default_cache(&self.state_dir));
         let config = bucketfs::Config {
-            state_dir: self.state_dir.clone(),
             prefix: self.config.bucket.prefix.clone(),
             uid: self.config.uid,
             gid: self.config.gid,
@@ -267,6 +266,7 @@ impl Start {
             saved_copies_bytes: cache_bytes / 4,
             reserve_bytes: self.config.reserve_bytes.unwrap_or_else(|| default_reserve(&self.state_dir)),
             poll: self.config.poll,
+            ..bucketfs::Config::new(self.state_dir.clone())
         };
         Ok(BucketFs::open(config, self.bucket.clone(), notices).await?)
     }

@@ -10,11 +10,13 @@ use parking_lot::Mutex;
 
 use crate::attr::FileId;
 use crate::durable::replace_file;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Below this are fixed ids (root, orphans, virtual files) and the cookies of `.` and `..`.
 pub const FIRST: u64 = 64;
 const STEP: u64 = 1 << 16;
+/// More ids than one bucket is ever given between two looks at its database.
+const FAR: u64 = 1 << 32;
 
 pub struct Ids {
     path: PathBuf,
@@ -29,11 +31,11 @@ struct State {
 impl Ids {
     /// `highest` is the greatest id in the database: a mark below it (an old backup) is not believed.
     pub fn open(path: &Path, highest: u64) -> Result<Self> {
-        let mark = match fs::read_to_string(path) {
-            Ok(text) => text.trim().parse::<u64>().map_err(|_| {
-                Error::new(ErrorKind::Damaged, format!("{} does not hold a number.", path.display()))
-                    .advise("Restore it from a backup or remove the whole state directory.")
-            })?,
+        let mark = match fs::read(path) {
+            Ok(bytes) => std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| {
+                tracing::error!(file = %path.display(), "the mark of file ids is damaged; ids go on far above");
+                highest.saturating_add(FAR)
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
             Err(error) => return Err(Error::disk(format!("reading {}", path.display()), &error)),
         };
@@ -71,6 +73,9 @@ mod tests {
         // The database is lost: nobody knows the highest id, the mark does.
         let second = Ids::open(&path, 0).unwrap();
         assert!(second.take().unwrap() > *given.last().unwrap());
+        // The mark is unreadable: ids that were given and erased since are not given again.
+        fs::write(&path, b"\xff damaged").unwrap();
+        assert!(Ids::open(&path, 100).unwrap().take().unwrap().0 > 1 << 32);
         // The mark is older than the database.
         let third = Ids::open(&path, 1 << 40).unwrap();
         assert_eq!(third.take().unwrap().0, (1 << 40) + 1);

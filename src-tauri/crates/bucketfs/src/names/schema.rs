@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 
 /// Opens (and makes) the database for its one writer and checks that it is sound.
 ///
-/// Errors: [`ErrorKind::Damaged`] for a corrupt or foreign file.
+/// Errors: [`ErrorKind::Damaged`] for a corrupt or foreign file, `Unsupported` for a newer format.
 pub fn open_writer(path: &Path) -> Result<Connection> {
     let db = Connection::open(path)?;
     configure(&db)?;
@@ -72,9 +72,10 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found != 0 && found != VERSION {
         return Err(Error::new(
-            ErrorKind::Damaged,
+            ErrorKind::Unsupported,
             format!("The state database has format {found}, this version knows {VERSION}."),
-        ));
+        )
+        .advise("Use the newer BucketBar that made it; nothing was changed."));
     }
     check(&db)?;
     db.execute_batch(TABLES)?;

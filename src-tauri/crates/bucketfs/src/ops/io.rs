@@ -124,6 +124,10 @@ impl BucketFs {
             };
             match outcome {
                 Ok(moved) => {
+                    if durable && let Err(error) = self.names.sync().await {
+                        // The bytes are safe, the name that leads to them may not be.
+                        return Err(self.write_failed(&node, error));
+                    }
                     self.queue.wake();
                     let change = file_change(&node, moved);
                     return Ok(Write { count: data.len() as u32, durable, verifier, change });
@@ -185,7 +189,7 @@ impl BucketFs {
             node = self.revive(node.id).await?;
         }
         let path = self.path_of(&node);
-        let staging = self.staging.clone();
+        let (staging, boot) = (self.staging.clone(), self.config.boot.clone());
         blocking(move || {
             let layout = Layout::of_base(node.base.clone(), node.size, node.mtime);
             let birth = || Birth {
@@ -195,7 +199,7 @@ impl BucketFs {
                 local: node.layer == Layer::Local,
                 base_hash: node.base.as_ref().map(|base| base.hash.clone()),
                 base_size: node.base.as_ref().map_or(0, |base| base.size),
-                boot: crate::recovery::boot_id(),
+                boot,
             };
             staging.get_or_create(birth, node.id, layout)
         })

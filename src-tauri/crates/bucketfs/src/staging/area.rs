@@ -33,6 +33,8 @@ pub struct Found {
     pub staged: Arc<Staged>,
     /// The last path it was known by.
     pub path: String,
+    /// The boot in which it was staged or taken up last.
+    pub boot: String,
     /// Set when the epoch was still open: acknowledged UNSTABLE, no COMMIT after it.
     pub epoch_open: bool,
 }
@@ -139,10 +141,12 @@ impl StagingArea {
             fs::remove_file(log).map_err(disk)?;
             return Ok(None);
         }
-        let mut path = birth.path.clone();
+        let (mut path, mut boot) = (birth.path.clone(), birth.boot.clone());
         for record in &records {
-            if let Record::Named { path: newer } = record {
-                path.clone_from(newer);
+            match record {
+                Record::Named { path: newer } => path.clone_from(newer),
+                Record::Taken { boot: newer } => boot.clone_from(newer),
+                _ => {}
             }
         }
         let layout = Layout::replay(&records);
@@ -152,7 +156,7 @@ impl StagingArea {
         }
         let epoch_open = !layout.unstable.is_empty();
         let staged = Arc::new(Staged::adopt(paths, self.pool.clone(), birth, layout));
-        Ok(Some(Found { staged, path, epoch_open }))
+        Ok(Some(Found { staged, path, boot, epoch_open }))
     }
 
     fn keep_aside(&self, log: &Path) -> Result<()> {

@@ -151,7 +151,7 @@ impl Layout {
                     layout.rebased(Content { hash: hash.clone(), size: *size });
                 }
                 Record::Saved { hash } => layout.identity = Some(hash.clone()),
-                Record::Named { .. } => {}
+                Record::Named { .. } | Record::Taken { .. } => {}
                 Record::Hole { offset, length } => layout.failed(*offset..offset.saturating_add(*length)),
                 Record::Filled { offset, length } => {
                     layout.holes.remove(*offset..offset.saturating_add(*length).max(offset + 1));

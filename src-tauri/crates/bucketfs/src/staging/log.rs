@@ -72,6 +72,10 @@ pub enum Record {
     Named {
         path: String,
     },
+    /// Taken up in this boot of the machine: an epoch that opens from here on has a client of this boot.
+    Taken {
+        boot: String,
+    },
     /// A WRITE to this range failed; its bytes are unknown.
     Hole {
         offset: u64,
@@ -114,6 +118,10 @@ impl Record {
             }
             Record::Hole { offset, length } => put(&mut body, 8, &[*offset, *length]),
             Record::Filled { offset, length } => put(&mut body, 9, &[*offset, *length]),
+            Record::Taken { boot } => {
+                body.push(11);
+                body.extend_from_slice(boot.as_bytes());
+            }
             Record::Saved { hash } => {
                 body.push(10);
                 body.extend_from_slice(hash.as_bytes());
@@ -144,6 +152,7 @@ impl Record {
             8 => Record::Hole { offset: field(0)?, length: field(1)? },
             9 => Record::Filled { offset: field(0)?, length: field(1)? },
             10 => Record::Saved { hash: text(0)? },
+            11 => Record::Taken { boot: text(0)? },
             _ => return None,
         })
     }
@@ -227,6 +236,7 @@ mod tests {
             Record::Closed,
             Record::Rebased { hash: "cd".repeat(32), size: 7 },
             Record::Saved { hash: "ef".repeat(32) },
+            Record::Taken { boot: "c".into() },
             Record::Named { path: "b".into() },
             Record::Hole { offset: 8, length: 9 },
             Record::Filled { offset: 8, length: 9 },

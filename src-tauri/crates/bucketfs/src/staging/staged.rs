@@ -240,6 +240,17 @@ impl Staged {
         Ok(Moved { before, after: (before.0, mtime) })
     }
 
+    /// Notes that this boot has taken the copy up. Without the note the copy counts as another boot's: its
+    /// open epoch would be kept apart, nothing would be lost.
+    pub fn note_boot(&self, boot: &str) {
+        let record = Record::Taken { boot: boot.to_owned() };
+        if let Err(error) =
+            self.pool.for_write(self.id, &self.paths).and_then(|lease| log::append(&lease.file.log, &record))
+        {
+            tracing::warn!(file = %self.id, %error, "this boot was not noted in the sidecar");
+        }
+    }
+
     /// Notes the visible path for a rebuild of the tree. Losing this note loses no byte.
     pub fn note_path(&self, path: &str) {
         let record = Record::Named { path: path.to_owned() };
@@ -271,6 +282,20 @@ impl Staged {
             self.unsynced.store(true, Ordering::Release);
         }
         outcome
+    }
+
+    /// Makes everything acknowledged durable and leaves the epoch open: this process ends, the client has not
+    /// said that it is done (a file is no version before its COMMIT).
+    pub fn make_durable(&self) -> Result<(), Refusal> {
+        let _one = self.committing.lock();
+        let gate = self.gate.read();
+        if gate.retired {
+            return Err(Refusal::Retired);
+        }
+        let lease = self.pool.for_write(self.id, &self.paths)?;
+        self.sync_files(&lease.file)?;
+        lease.publish();
+        Ok(())
     }
 
     fn sync_and_close(&self) -> Result<(), Refusal> {

@@ -155,3 +155,85 @@ async fn a_read_of_a_staged_file_leaves_the_write_after_it_nothing_to_stumble_ov
     sync(&fs).await;
     assert_eq!(rig.on_hub("staged.bin").unwrap(), expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_a_write_makes_no_version_of_the_part_that_is_there() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = fs.create(ROOT, b"long", Create::Guarded(SetAttr::default()), None).await.unwrap().attr.id;
+    fs.write(id, 0, Bytes::from_static(b"first half "), false).await.unwrap();
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    let fs = rig.open().await;
+    assert!(!fs.sync(Some(Duration::from_secs(2))).await.complete);
+    assert_eq!(rig.on_hub("long"), None);
+    // The kernel, still mounted, sends everything again in the new epoch and goes on.
+    fs.write(id, 0, Bytes::from_static(b"first half second half"), false).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("long").unwrap(), b"first half second half");
+}
+
+/// Syncs of the state database as it counts them itself.
+fn database_syncs(rig: &Rig) -> i64 {
+    let db = rusqlite::Connection::open(rig.config().state_dir.join("names.db")).unwrap();
+    db.query_row("SELECT COALESCE(SUM(value), 0) FROM meta WHERE name = 'synced'", [], |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_sync_write_and_a_commit_bring_the_name_to_the_disk_too() {
+    let rig = Rig::new();
+    let fs = rig.open_quiet().await;
+    let id = fs.create(ROOT, b"sync", Create::Guarded(SetAttr::default()), None).await.unwrap().attr.id;
+    let before = database_syncs(&rig);
+    fs.write(id, 0, Bytes::from_static(b"x"), false).await.unwrap();
+    assert_eq!(database_syncs(&rig), before, "an UNSTABLE write syncs nothing");
+    fs.write(id, 0, Bytes::from_static(b"y"), true).await.unwrap();
+    assert_eq!(database_syncs(&rig), before + 1, "its name was not on stable storage");
+    fs.create(ROOT, b"other", Create::Guarded(SetAttr::default()), None).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    assert_eq!(database_syncs(&rig), before + 2, "COMMIT covers the namespace changes before it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let rig = Rig::new();
+    let fs = rig.open_quiet().await;
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    let database = rig.config().state_dir.join("names.db");
+    rusqlite::Connection::open(&database).unwrap().pragma_update(None, "user_version", 999).unwrap();
+    let refused = BucketFs::open(rig.config(), rig.client(), rig.events.clone()).await.err().unwrap();
+    assert_eq!(refused.kind, ErrorKind::Unsupported);
+    assert!(database.exists(), "not kept aside, not begun anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_committed_before_a_reboot_is_kept_beside_the_hubs_version() {
+    let rig = Rig::new();
+    rig.put("model.bin", b"the version of the Hub");
+    let boot = |name: &str| bucketfs::Config { boot: name.to_owned(), ..rig.config() };
+    let fs = BucketFs::open(boot("one"), rig.client(), rig.events.clone()).await.unwrap();
+    let id = find(&fs, "model.bin").await.unwrap();
+    fs.write(id, 4, Bytes::from_static(b"EDITED"), false).await.unwrap();
+    let committed = write_file(&fs, "committed.bin", b"committed before the reboot").await;
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+
+    let fs = BucketFs::open(boot("two"), rig.client(), rig.events.clone()).await.unwrap();
+    fs.start_sync();
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("model.bin").unwrap(), b"the version of the Hub", "never over the remote one");
+    let kept: Vec<_> = rig.paths().into_iter().filter(|path| path.contains("(recovered")).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(rig.on_hub(&kept[0]).unwrap(), b"the EDITEDn of the Hub");
+    assert_eq!(find(&fs, "committed.bin").await.unwrap(), committed, "what was committed keeps its name");
+    // A writer of this boot is not taken for one of the last.
+    fs.write(committed, 0, Bytes::from_static(b"COMMITTED"), false).await.unwrap();
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    let fs = BucketFs::open(boot("two"), rig.client(), rig.events.clone()).await.unwrap();
+    assert_eq!(find(&fs, "committed.bin").await.unwrap(), committed);
+    assert_eq!(read_file(&fs, "committed.bin").await, b"COMMITTED before the reboot");
+}
