@@ -107,12 +107,16 @@ def demo(stay):
         say("A Hub of its own is starting on this machine, and fills a bucket (200 MB) …")
         hub = LocalHub(folder)
         ends.callback(hub.end)
-        env = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "NO_COLOR": "1"}
-        mount, state = folder / "bucket", folder / "state"
+        # A home of the demo's own: `unmount` finds the server there and ends it, and nothing stays in the person's.
+        home = folder / "home"
+        env = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "NO_COLOR": "1", "HOME": str(home),
+               "XDG_STATE_HOME": str(home / "state")}
+        mount = folder / "bucket"
         mount.mkdir()
+        home.mkdir()
         say(f"It answers at {hub.endpoint}; the bucket is {hub.bucket}.")
 
-        shown([ctl, "mount", hub.bucket, mount, "--state", state], env=env)
+        shown([ctl, "mount", hub.bucket, mount], env=env)
         ends.callback(unmount_at_end, ctl, mount, env)
         shown(["ls", "-l", mount])
 
@@ -124,7 +128,7 @@ def demo(stay):
         written = mount / "written-in-the-mount.txt"
         written.write_text("These bytes went through the kernel's NFS client, a file on disk, and Xet.\n")
         say(f"\n$ echo … > {written}")
-        shown([ctl, "sync", hub.bucket, "--state", state, "--wait", "--timeout", "60"], env=env)
+        shown([ctl, "sync", hub.bucket, "--wait", "--timeout", "60"], env=env)
         listed = [e["path"] for e in json.loads(hub.api(f"/api/buckets/{hub.bucket}/tree?recursive=false&limit=1000"))]
         if written.name not in listed:
             stop(f"the Hub does not list {written.name}: {listed}")
