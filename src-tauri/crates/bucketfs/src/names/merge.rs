@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use hub::TreeEntry;
+use hub::{FileEntry, TreeEntry};
 use sha2::{Digest, Sha256};
 
 use super::node::{Content, Layer, Node, Place};
@@ -20,10 +20,34 @@ const NAME_MAX: usize = 255;
 pub struct Outside<'a> {
     /// Full keys that we added, changed or deleted on the Hub after the listing was asked for.
     pub settled: &'a HashSet<String>,
-    /// `true` for a file with local edits.
-    pub edited: &'a dyn Fn(FileId) -> bool,
+    /// What is staged of a file here.
+    pub staged: &'a dyn Fn(FileId) -> Option<StagedNow>,
     pub uid: u32,
     pub gid: u32,
+}
+
+/// A staged copy as the merge sees it.
+pub struct StagedNow {
+    /// Differs from what the Hub had.
+    pub edited: bool,
+    /// The time shown for the file.
+    pub mtime: Timestamp,
+}
+
+impl Outside<'_> {
+    fn edited(&self, id: FileId) -> bool {
+        (self.staged)(id).is_some_and(|staged| staged.edited)
+    }
+}
+
+/// What a listing has shown so far.
+#[derive(Default)]
+pub struct Sighting {
+    /// Key components of the folder.
+    pub keys: HashSet<String>,
+    /// Files whose content others replaced or deleted: a saved copy of the old content must not be read any
+    /// more.
+    pub overtaken: Vec<FileId>,
 }
 
 /// Takes in one page of `folder`, which stands at `place` on the Hub. Adds the key components it saw to
@@ -34,7 +58,7 @@ pub fn take_page(
     place: &str,
     page: &[TreeEntry],
     outside: &Outside<'_>,
-    seen: &mut HashSet<String>,
+    sighting: &mut Sighting,
 ) -> Result<bool> {
     let mut changed = false;
     for entry in page {
@@ -43,17 +67,13 @@ pub fn take_page(
             tracing::warn!(path, "a key the file system cannot show is left out");
             continue;
         };
-        seen.insert(key.to_owned());
+        sighting.keys.insert(key.to_owned());
         if outside.settled.contains(path) || query::moved_away_from(tx.db(), path)? {
             continue;
         }
         changed |= match entry {
             TreeEntry::Directory { .. } => take_folder(tx, folder, key, path, outside)?,
-            TreeEntry::File(file) => {
-                let content = Content { hash: file.xet_hash.clone(), size: file.size };
-                let mtime = file.mtime_ms.or(file.uploaded_at_ms).map(Timestamp::from_ms);
-                take_file(tx, folder, key, path, content, mtime, outside)?
-            }
+            TreeEntry::File(file) => take_file(tx, folder, key, file, outside, sighting)?,
         };
     }
     Ok(changed)
@@ -65,20 +85,20 @@ pub fn take_away_unseen(
     folder: &Node,
     place: &str,
     outside: &Outside<'_>,
-    seen: &HashSet<String>,
+    sighting: &mut Sighting,
 ) -> Result<bool> {
     let mut changed = false;
     for mut child in tx.all_children(folder.id)? {
         let Some(key) = child.key().map(str::to_owned) else { continue };
-        if child.layer == Layer::Local || child.place != Place::Inherited || seen.contains(&key) {
+        if child.layer == Layer::Local || child.place != Place::Inherited || sighting.keys.contains(&key) {
             continue;
         }
         if outside.settled.contains(&query::join(place, &key)) {
             continue;
         }
         match child.kind {
-            Kind::Directory => changed |= folder_vanished(tx, &mut child, outside)?,
-            _ if (outside.edited)(child.id) => {
+            Kind::Directory => changed |= folder_vanished(tx, &mut child, outside, sighting)?,
+            _ if outside.edited(child.id) => {
                 // Deleted there, edited here: the edit stays and will be a new file.
                 child.place = Place::Nowhere;
                 tx.put(&child)?;
@@ -86,6 +106,7 @@ pub fn take_away_unseen(
             _ => {
                 child.gone = true;
                 tx.put(&child)?;
+                sighting.overtaken.push(child.id);
                 changed = true;
             }
         }
@@ -95,15 +116,20 @@ pub fn take_away_unseen(
 
 /// A folder without keys has no existence on the Hub. One that a person emptied here stays; one whose
 /// files somebody else deleted goes with them.
-fn folder_vanished(tx: &mut Tx<'_>, folder: &mut Node, outside: &Outside<'_>) -> Result<bool> {
+fn folder_vanished(
+    tx: &mut Tx<'_>,
+    folder: &mut Node,
+    outside: &Outside<'_>,
+    sighting: &mut Sighting,
+) -> Result<bool> {
     let children = tx.all_children(folder.id)?;
     let mut keeps = folder.listed && children.is_empty();
     for mut child in children {
         if child.kind == Kind::Directory && child.place == Place::Inherited {
-            keeps |= !folder_vanished(tx, &mut child, outside)?;
+            keeps |= !folder_vanished(tx, &mut child, outside, sighting)?;
         } else if child.layer == Layer::Local {
             keeps |= !crate::local::litter::is_litter(&child.name);
-        } else if child.place != Place::Inherited || (outside.edited)(child.id) {
+        } else if child.place != Place::Inherited || outside.edited(child.id) {
             if child.place == Place::Inherited {
                 child.place = Place::Nowhere;
                 tx.put(&child)?;
@@ -112,6 +138,7 @@ fn folder_vanished(tx: &mut Tx<'_>, folder: &mut Node, outside: &Outside<'_>) ->
         } else {
             child.gone = true;
             tx.put(&child)?;
+            sighting.overtaken.push(child.id);
         }
     }
     if keeps {
@@ -156,11 +183,12 @@ fn take_file(
     tx: &mut Tx<'_>,
     parent: &Node,
     key: &str,
-    path: &str,
-    content: Content,
-    mtime: Option<Timestamp>,
+    file: &FileEntry,
     outside: &Outside<'_>,
+    sighting: &mut Sighting,
 ) -> Result<bool> {
+    let path = file.path.as_str();
+    let content = Content { hash: file.xet_hash.clone(), size: file.size };
     if let Some(delete) = query::delete_at(tx.db(), path)? {
         if delete.hash.as_deref() == Some(content.hash.as_str()) {
             return Ok(false); // removed here, the Hub has not been told yet
@@ -171,15 +199,19 @@ fn take_file(
     match query::child_by_key(tx.db(), parent.id, key)? {
         Some(mut child) if child.kind != Kind::Directory => {
             if child.place != Place::Inherited
-                || (outside.edited)(child.id)
+                || outside.edited(child.id)
                 || child.base.as_ref() == Some(&content)
             {
                 return Ok(false); // ours is under way; the save compares identities
+            }
+            if let Some(staged) = (outside.staged)(child.id) {
+                child.mtime = child.mtime.max(staged.mtime); // the new time must be later than the one shown
             }
             child.size = content.size;
             child.base = Some(content);
             child.touch();
             tx.put(&child)?;
+            sighting.overtaken.push(child.id);
             Ok(true)
         }
         occupied => {
@@ -189,7 +221,7 @@ fn take_file(
             child.size = content.size;
             child.base = Some(content);
             (child.uid, child.gid) = (outside.uid, outside.gid);
-            if let Some(mtime) = mtime {
+            if let Some(mtime) = file.mtime_ms.or(file.uploaded_at_ms).map(Timestamp::from_ms) {
                 (child.mtime, child.ctime, child.atime) = (mtime, mtime, mtime);
             }
             tx.put(&child)?;

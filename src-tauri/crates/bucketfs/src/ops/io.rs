@@ -181,12 +181,12 @@ impl BucketFs {
 
     /// The file's staged copy, made from the Hub's content if it has none. No byte is downloaded.
     pub(crate) async fn staged_for_change(&self, node: &Arc<Node>) -> Result<Arc<Staged>> {
-        if let Some(staged) = self.staging.get(node.id) {
-            return Ok(staged);
-        }
         let mut node = node.clone();
         if node.gone {
             node = self.revive(node.id).await?;
+        }
+        if let Some(staged) = self.staging.get(node.id) {
+            return Ok(staged);
         }
         let path = self.path_of(&node);
         let (staging, boot) = (self.staging.clone(), self.config.boot.clone());

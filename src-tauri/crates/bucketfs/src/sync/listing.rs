@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::attr::FileId;
-use crate::bucket_fs::BucketFs;
+use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::merge::{self, Outside};
+use crate::names::merge::{self, Outside, Sighting, StagedNow};
 use crate::names::{Layer, Node, Place, query};
 
 type Outcome = Option<Result<()>>;
@@ -224,7 +224,7 @@ async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
 
 async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Result<()> {
     let mut pages = fs.bucket.list_dir(place);
-    let mut seen = HashSet::new();
+    let mut sighting = Sighting::default();
     let mut last = false;
     while !last {
         let page = match pages.next().await {
@@ -237,21 +237,22 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
         let (staging, this_place) = (fs.staging.clone(), place.to_owned());
         let (uid, gid) = (fs.config.uid, fs.config.gid);
         let listings = fs.clone();
-        let mut known = seen;
-        seen = fs
+        let mut known = sighting;
+        sighting = fs
             .names
             .change(move |tx| {
-                let edited = |id: FileId| {
-                    staging.get(id).is_some_and(|staged| staged.with_layout(|layout| layout.dirty))
+                let staged = |id: FileId| {
+                    let staged = staging.get(id)?;
+                    Some(staged.with_layout(|layout| StagedNow { edited: layout.dirty, mtime: layout.mtime }))
                 };
                 // Asked for inside the transaction: a delete that was carried out meanwhile is either still in
                 // the table of deletes or already among the settled keys.
                 let settled = listings.listings.settled_since(mark);
-                let outside = Outside { settled: &settled, edited: &edited, uid, gid };
+                let outside = Outside { settled: &settled, staged: &staged, uid, gid };
                 let folder = tx.folder(id)?;
                 let mut changed = merge::take_page(tx, &folder, &this_place, &page, &outside, &mut known)?;
                 if last {
-                    changed |= merge::take_away_unseen(tx, &folder, &this_place, &outside, &known)?;
+                    changed |= merge::take_away_unseen(tx, &folder, &this_place, &outside, &mut known)?;
                 }
                 if changed && folder.listed {
                     tx.touch_folder(id)?;
@@ -259,6 +260,23 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
                 Ok(known)
             })
             .await?;
+        give_up_overtaken(fs, std::mem::take(&mut sighting.overtaken)).await?;
     }
     Ok(())
+}
+
+/// A saved copy of a file that others have changed would go on being read. One that is being edited stays:
+/// its save finds the conflict.
+async fn give_up_overtaken(fs: &Arc<BucketFs>, overtaken: Vec<FileId>) -> Result<()> {
+    if overtaken.is_empty() {
+        return Ok(());
+    }
+    let staging = fs.staging.clone();
+    blocking(move || {
+        for id in overtaken {
+            staging.retire(id, |layout| !layout.dirty && layout.in_flight == 0);
+        }
+        Ok(())
+    })
+    .await
 }

@@ -87,6 +87,10 @@ impl Syncer {
         }
         let fs = self.fs.clone();
         let work = blocking(move || Work::find(&fs)).await?;
+        for id in &work.edited_but_gone {
+            self.fs.revive(*id).await?;
+            self.fs.queue.wake();
+        }
         self.move_folders(&work).await?;
         let (copies, uploads) = self.ready_files(work.files);
         if !copies.is_empty() {

@@ -37,6 +37,8 @@ pub struct Work {
     pub folders: Vec<Node>,
     pub deletes: Vec<PendingDelete>,
     pub local_only: Vec<(Node, &'static str)>,
+    /// Deleted elsewhere in the very moment of an edit here: they come back.
+    pub edited_but_gone: Vec<FileId>,
 }
 
 /// Deletes and folder moves wait this long: an editor's delete-and-rename settles meanwhile.
@@ -65,9 +67,12 @@ impl Work {
             if staged.with_layout(|layout| layout.dirty)
                 && let Some(node) = fs.names.node(staged.id)?
                 && node.layer == Layer::Bucket
-                && !node.gone
             {
-                work.add_file(fs, (*node).clone(), Means::Upload(staged))?;
+                if node.gone {
+                    work.edited_but_gone.push(node.id);
+                } else {
+                    work.add_file(fs, (*node).clone(), Means::Upload(staged))?;
+                }
             }
         }
         fs.names.ask(|db| {
@@ -195,6 +200,11 @@ impl BucketFs {
                 attempts,
                 state,
             });
+        }
+        for id in &work.edited_but_gone {
+            let (state, attempts) = self.general_state(&Key::File(*id));
+            let path = self.work_key_path(*id);
+            items.push(QueueItem { path, action: "upload".into(), bytes: 0, attempts, state });
         }
         for folder in &work.folders {
             let (state, attempts) = self.general_state(&Key::Folder(folder.id));

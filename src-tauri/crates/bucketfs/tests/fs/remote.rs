@@ -5,7 +5,7 @@ use std::time::Duration;
 use bucketfs::{ErrorKind, ROOT};
 use bytes::Bytes;
 
-use crate::rig::{Rig, find, names, read_id, sync};
+use crate::rig::{Rig, find, names, read_id, sync, write_file};
 
 async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..200 {
@@ -55,6 +55,40 @@ async fn a_file_deleted_elsewhere_keeps_its_handle_and_a_write_brings_it_back() 
     fs.commit(id, 0, 0).await.unwrap();
     sync(&fs).await;
     assert_eq!(rig.on_hub("f").unwrap(), b"STILL readable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_written_here_and_replaced_elsewhere_is_read_anew() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = write_file(&fs, "f", b"ours, saved").await;
+    sync(&fs).await;
+    let before = fs.getattr(id).await.unwrap();
+    rig.put("f", b"theirs");
+    let after = until(async || {
+        fs.getattr(ROOT).await.unwrap();
+        let attr = fs.getattr(id).await.unwrap();
+        (attr.size == 6).then_some(attr)
+    })
+    .await;
+    assert!(after.mtime > before.mtime);
+    assert_eq!(read_id(&fs, id).await, b"theirs", "not the saved copy of the old content");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_to_a_saved_file_that_was_deleted_elsewhere_is_not_lost() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = write_file(&fs, "f", b"saved").await;
+    sync(&fs).await;
+    rig.hub.client().delete(&rig.bucket, "f");
+    until(async || fs.lookup(ROOT, b"f").await.is_err().then_some(())).await;
+    assert_eq!(read_id(&fs, id).await, b"saved");
+    fs.write(id, 5, Bytes::from_static(b" and more"), false).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("f").unwrap(), b"saved and more");
+    assert_eq!(find(&fs, "f").await.unwrap(), id);
 }
 
 #[tokio::test(flavor = "multi_thread")]
