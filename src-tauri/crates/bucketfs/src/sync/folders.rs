@@ -84,12 +84,10 @@ async fn carry(fs: &Arc<BucketFs>, from: &str, to: &str) -> std::result::Result<
     Ok(())
 }
 
-/// Keys below the folder that have a fate of their own: removed here, or moved elsewhere since.
+/// Keys below the folder that have a fate of their own: removed here, moved elsewhere since, or of a new file
+/// in a new folder of the old name.
 fn skipped(db: &rusqlite::Connection, path: &str) -> Result<bool> {
-    if query::delete_at(db, path)?.is_some() || query::moved_away_from(db, path)? {
-        return Ok(true);
-    }
-    Ok(false)
+    Ok(query::delete_at(db, path)?.is_some() || query::moved_away_from(db, path)? || stands_at(db, path)?)
 }
 
 async fn copy_part(
@@ -127,18 +125,15 @@ fn beside(fs: &BucketFs, goal: &str) -> String {
 
 async fn delete_part(fs: &Arc<BucketFs>, part: &[FileEntry]) -> std::result::Result<(), Trouble> {
     let paths: Vec<String> = part.iter().map(|file| file.path.clone()).collect();
-    let keep: HashSet<String> = fs
-        .names
-        .change(move |tx| {
-            let mut keep = HashSet::new();
-            for path in paths {
-                if stands_at(tx, &path)? {
-                    keep.insert(path);
-                }
+    let keep: HashSet<String> = fs.names.ask(|db| {
+        let mut keep = HashSet::new();
+        for path in paths {
+            if stands_at(db, &path)? {
+                keep.insert(path);
             }
-            Ok(keep)
-        })
-        .await?;
+        }
+        Ok(keep)
+    })?;
     let ops = part
         .iter()
         .filter(|file| !keep.contains(&file.path))

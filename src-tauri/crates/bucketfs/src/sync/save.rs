@@ -138,7 +138,11 @@ fn entries(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Entry>> {
 fn verdict(entry: &Entry, there: Option<&FileEntry>) -> Verdict {
     match there {
         Some(found) if found.xet_hash == entry.stored.content.hash => Verdict::Done,
-        Some(found) if !entry.expected.contains(&found.xet_hash) => Verdict::Conflict(found.clone()),
+        // An empty file holds no byte of anybody's: replacing it is no conflict. (Ours may have been saved empty
+        // in the moment before its first WRITE.)
+        Some(found) if found.size > 0 && !entry.expected.contains(&found.xet_hash) => {
+            Verdict::Conflict(found.clone())
+        }
         _ => Verdict::Write,
     }
 }
@@ -283,7 +287,7 @@ impl Placed {
         tx.set_place(&mut node, &self.path)?;
         tx.put(&node)?;
         if let Some(old) = was_at.filter(|old| *old != self.path)
-            && !stands_at(tx, &old)?
+            && !stands_at(tx.db(), &old)?
         {
             tx.delete_later(&old, was_hash.as_deref())?;
         }
@@ -292,9 +296,9 @@ impl Placed {
 }
 
 /// A live file whose content the Hub has at just this key.
-pub fn stands_at(tx: &Tx<'_>, path: &str) -> Result<bool> {
-    match query::resolve(tx.db(), path)? {
-        Some(node) => Ok(query::actual_place(tx.db(), &node)?.as_deref() == Some(path)),
+pub fn stands_at(db: &rusqlite::Connection, path: &str) -> Result<bool> {
+    match query::resolve(db, path)? {
+        Some(node) => Ok(query::actual_place(db, &node)?.as_deref() == Some(path)),
         None => Ok(false),
     }
 }

@@ -276,3 +276,20 @@ async fn a_folder_removed_here_stays_removed_while_the_hub_still_implies_it() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_under_a_renamed_folders_old_name_is_not_carried_along() {
+    let rig = Rig::new();
+    rig.put("old/x", b"x");
+    let fs = rig.open().await;
+    assert_eq!(names(&fs, "old").await, ["x"]);
+    fs.rename(ROOT, b"old", ROOT, b"new", None).await.unwrap();
+    fs.mkdir(ROOT, b"old", SetAttr::default(), None).await.unwrap();
+    write_file(&fs, "old/fresh", b"fresh").await;
+    // The upload's debounce is shorter than the wait of a folder's move: the new file is there first.
+    testkit::eventually(Duration::from_secs(20), || rig.on_hub("old/fresh").ok_or("not yet saved"));
+    sync(&fs).await;
+    let mut paths = rig.paths();
+    paths.sort();
+    assert_eq!(paths, ["new/x", "old/fresh"]);
+}

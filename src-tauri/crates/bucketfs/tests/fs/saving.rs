@@ -219,3 +219,18 @@ async fn saved_copies_are_given_up_when_there_are_too_many_and_nothing_changes_f
     let unsent = write_file(&fs, "unsent", &testkit::bytes(99, 5_000_000)).await;
     assert_eq!(read_id(&fs, unsent).await, testkit::bytes(99, 5_000_000), "never what is not on the Hub");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_saved_empty_before_its_first_write_is_no_conflict() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = fs.create(ROOT, b"slow", Create::Guarded(SetAttr::default()), None).await.unwrap().attr.id;
+    rig.hub.faults().add(Fault::on("POST */batch", Harm::Delay { ms: 1500 }).times(1));
+    testkit::eventually(Duration::from_secs(20), || rig.on_hub("slow").ok_or("not yet saved empty"));
+    // The batch is applied and not answered: the tree does not know the empty file's identity yet.
+    fs.write(id, 0, Bytes::from_static(b"content"), false).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    sync(&fs).await;
+    assert_eq!(rig.paths(), ["slow"]);
+    assert_eq!(rig.on_hub("slow").unwrap(), b"content");
+}
