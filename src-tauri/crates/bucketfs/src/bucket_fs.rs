@@ -37,7 +37,7 @@ pub struct Config {
     pub saved_copies_bytes: u64,
     /// Free space of the disk that is left alone, in bytes.
     pub reserve_bytes: u64,
-    /// How often the Hub is tried while it is out of reach.
+    /// How often the Hub is tried while it is out of reach or nobody is signed in.
     pub poll: Duration,
     /// Identity of this boot of the machine: no client of another boot commits what it left UNSTABLE.
     pub boot: String,

@@ -125,10 +125,11 @@ fn note(fs: &BucketFs, deletes: &[&PendingDelete], error: &HubError) -> Result<(
         note_offline(fs, error);
         return Ok(());
     }
-    let (may_retry, after) = judge(error);
+    let judgement = judge(error);
+    let may_retry = judgement.may_retry;
     let plain = Error::from(error.clone());
     for delete in deletes {
-        let trouble = fs.queue.failed(&Key::Delete(delete.path.clone()), &plain, may_retry, after);
+        let trouble = fs.queue.failed(&Key::Delete(delete.path.clone()), &plain, judgement);
         if !may_retry || trouble.attempts == 3 {
             let (path, cause, advice) = (delete.path.clone(), plain.what.clone(), plain.advice.clone());
             fs.tell(Event::UploadFailed { path, cause, advice, will_retry: may_retry });

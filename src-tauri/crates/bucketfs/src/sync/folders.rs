@@ -167,9 +167,10 @@ fn note(fs: &BucketFs, folder: &Node, error: &HubError) {
         note_offline(fs, error);
         return;
     }
-    let (may_retry, after) = judge(error);
+    let judgement = judge(error);
+    let may_retry = judgement.may_retry;
     let plain = Error::from(error.clone());
-    let trouble = fs.queue.failed(&Key::Folder(folder.id), &plain, may_retry, after);
+    let trouble = fs.queue.failed(&Key::Folder(folder.id), &plain, judgement);
     if !may_retry || trouble.attempts == 3 {
         let path = fs.path_of(folder);
         fs.tell(Event::UploadFailed { path, cause: plain.what, advice: plain.advice, will_retry: may_retry });

@@ -32,6 +32,18 @@ pub struct Trouble {
     pub advice: String,
     /// Not tried again before the person says so.
     pub stopped: bool,
+    /// Stopped because nobody is signed in: goes on by itself at the next sign-in.
+    pub signed_out: bool,
+}
+
+/// How the queue treats a failure.
+#[derive(Debug, Clone, Copy)]
+pub struct Judgement {
+    /// It may heal by itself.
+    pub may_retry: bool,
+    /// Not before this is over, if the server said so.
+    pub after: Option<Duration>,
+    pub signed_out: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,26 +171,33 @@ impl Queue {
     }
 
     /// Notes a failure; returns the trouble as it is now. What can heal is tried again later.
-    pub fn failed(
-        &self,
-        key: &Key,
-        error: &Error,
-        may_retry: bool,
-        retry_after: Option<Duration>,
-    ) -> Trouble {
+    pub fn failed(&self, key: &Key, error: &Error, judgement: Judgement) -> Trouble {
+        let Judgement { may_retry, after, signed_out } = judgement;
         let mut state = self.state.lock();
         let trouble = state.trouble.entry(key.clone()).or_default();
-        let wait = retry_after.unwrap_or_else(|| backoff(trouble.attempts, LONGEST_WAIT));
+        let wait = after.unwrap_or_else(|| backoff(trouble.attempts, LONGEST_WAIT));
         trouble.attempts += 1;
         trouble.why = error.what.clone();
         trouble.advice = error.advice.clone();
         trouble.stopped = !may_retry;
+        trouble.signed_out = signed_out;
         trouble.not_before =
             may_retry.then(|| (Instant::now() + wait, Timestamp::now().as_ms() + wait.as_millis() as i64));
         let now = trouble.clone();
         drop(state);
         self.moved();
         now
+    }
+
+    /// Something waits for a sign-in.
+    pub fn is_signed_out(&self) -> bool {
+        self.state.lock().trouble.values().any(|trouble| trouble.signed_out)
+    }
+
+    /// The account may write again: what waited for that is tried.
+    pub fn signed_in(&self) {
+        self.state.lock().trouble.retain(|_, trouble| !trouble.signed_out);
+        self.moved();
     }
 
     pub fn succeeded(&self, key: &Key) {
@@ -234,13 +253,15 @@ fn backoff(attempts: u32, longest: Duration) -> Duration {
     full.mul_f64(0.75 + f64::from(jitter) / 1024.0)
 }
 
-/// How the queue treats a Hub error: may it heal by itself, and not before when.
-pub fn judge(error: &hub::HubError) -> (bool, Option<Duration>) {
-    match error.class {
-        hub::ErrorClass::Busy { retry_after } => (true, retry_after),
-        hub::ErrorClass::Offline | hub::ErrorClass::Cancelled | hub::ErrorClass::Local => (true, None),
-        _ => (error.class.may_retry(), None),
-    }
+/// How the queue treats a Hub error.
+pub fn judge(error: &hub::HubError) -> Judgement {
+    use hub::ErrorClass as C;
+    let after = match error.class {
+        C::Busy { retry_after } => retry_after,
+        _ => None,
+    };
+    let may_retry = matches!(error.class, C::Cancelled | C::Local) || error.class.may_retry();
+    Judgement { may_retry, after, signed_out: error.class == C::SignIn }
 }
 
 #[cfg(test)]
@@ -253,14 +274,15 @@ mod tests {
         let queue = Queue::new();
         let key = Key::Delete("a".into());
         let error = Error::new(ErrorKind::Slow, "busy");
+        let can_heal = Judgement { may_retry: true, after: None, signed_out: false };
         for attempt in 1..=12 {
-            let trouble = queue.failed(&key, &error, true, None);
+            let trouble = queue.failed(&key, &error, can_heal);
             assert_eq!(trouble.attempts, attempt);
             let (when, _) = trouble.not_before.unwrap();
             assert!(when.duration_since(Instant::now()) <= LONGEST_WAIT);
             assert!(!queue.may_try(&key));
         }
-        queue.failed(&key, &error, false, None);
+        queue.failed(&key, &error, Judgement { may_retry: false, ..can_heal });
         assert!(queue.trouble(&key).unwrap().stopped);
         queue.hurry();
         assert!(!queue.may_try(&key), "hurry does not wake what was stopped");

@@ -178,9 +178,10 @@ pub fn note_failure(fs: &BucketFs, id: FileId, error: &HubError) {
         super::syncer::note_offline(fs, error);
         return;
     }
-    let (may_retry, after) = judge(error);
+    let judgement = judge(error);
+    let may_retry = judgement.may_retry;
     let plain = Error::from(error.clone());
-    let trouble = fs.queue.failed(&Key::File(id), &plain, may_retry, after);
+    let trouble = fs.queue.failed(&Key::File(id), &plain, judgement);
     if !may_retry || trouble.attempts == 3 {
         let (cause, advice) = (plain.what, plain.advice);
         let path = fs.work_key_path(id);

@@ -21,12 +21,18 @@ pub async fn run(fs: Arc<BucketFs>) {
     let Some(resume) = beginning(&fs).await else { return };
     let mut news = fs.bucket.watch(resume);
     loop {
-        let offline = fs.queue.offline_cause().is_some();
         tokio::select! {
             () = fs.stop.cancelled() => return,
             Some(item) = news.next() => hear(&fs, item),
             // The feed waits long between its tries; a person at a laptop that woke up does not.
-            () = tokio::time::sleep(fs.config.poll), if offline => probe(&fs).await,
+            () = tokio::time::sleep(fs.config.poll) => {
+                if fs.queue.offline_cause().is_some() || fs.queue.is_signed_out() {
+                    tokio::select! {
+                        () = fs.stop.cancelled() => return,
+                        () = probe(&fs) => {}
+                    }
+                }
+            }
         }
     }
 }
@@ -54,8 +60,13 @@ async fn beginning(fs: &Arc<BucketFs>) -> Option<Resume> {
 async fn probe(fs: &Arc<BucketFs>) {
     match fs.bucket.info().await {
         Ok(_) => {
-            note_online(fs);
-            fs.listings.bucket_changed(fs); // the feed may have missed something meanwhile
+            if fs.queue.offline_cause().is_some() {
+                note_online(fs);
+                fs.listings.bucket_changed(fs); // the feed may have missed something meanwhile
+            }
+            if fs.queue.is_signed_out() && matches!(fs.bucket.can_write().await, Ok(true)) {
+                fs.queue.signed_in();
+            }
         }
         Err(error) => not_heard(fs, &error),
     }

@@ -234,3 +234,26 @@ async fn a_file_saved_empty_before_its_first_write_is_no_conflict() {
     assert_eq!(rig.paths(), ["slow"]);
     assert_eq!(rig.on_hub("slow").unwrap(), b"content");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_while_signed_out_goes_up_at_the_next_sign_in() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    names(&fs, "").await;
+    let signed_out = Harm::Status { status: 401, retry_after: None };
+    rig.hub.faults().add(Fault::on("/api/buckets/", signed_out));
+    write_file(&fs, "f", b"kept").await;
+    let report = fs.sync(Some(Duration::from_secs(20))).await;
+    assert_eq!(report.left.len(), 1);
+    assert!(matches!(report.left[0].state, bucketfs::ItemState::Failed { .. }), "{report:?}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!fs.status().all_saved, "it waits");
+    rig.hub.faults().clear();
+    let saved = async {
+        while !fs.status().all_saved {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), saved).await.expect("nobody has to say retry");
+    assert_eq!(rig.on_hub("f").unwrap(), b"kept");
+}
