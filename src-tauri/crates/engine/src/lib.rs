@@ -4,6 +4,7 @@
 //! The command line and the app are thin faces of what is here.
 
 pub mod adapter;
+pub mod app;
 mod bucket_path;
 pub mod control;
 mod convert;
