@@ -28,8 +28,10 @@ pub enum Harm {
     Reset,
     /// Nothing is applied and no answer ever comes (the connection stays open).
     Hang,
-    /// The answer is held back for so long, then given.
+    /// Nothing happens for so long, then the request is applied and answered.
     Delay { ms: u64 },
+    /// The request is applied, and visible to everybody, at once; its answer comes so much later.
+    HoldAnswer { ms: u64 },
     /// The answer's body ends after so many bytes although Content-Length promises more.
     Truncate { after: u64 },
     /// The answer's Content-Length is right for a body that is this many bytes short: a wrong length,
@@ -39,6 +41,13 @@ pub enum Harm {
     Bandwidth { bytes_per_second: u64 },
     /// Of a batch's operations, those whose path contains `path` fail with `error`; the rest are applied.
     FailOperations { path: String, error: String },
+    /// A batch that names a path containing `path` is refused as a whole with `status`; without one it gets
+    /// no answer ever. Other batches pass.
+    PoisonBatch {
+        path: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+    },
     /// A Xet or Hub token is treated as expired (401).
     TokenExpired,
     /// A signed storage URL is treated as expired (403).
@@ -146,6 +155,12 @@ impl<'a> Faults<'a> {
     /// Every OAuth access token given out so far is expired from now on.
     pub fn expire_oauth_tokens(&self) {
         self.client.control("POST", "expire", &json!({"what": "oauth-tokens"}));
+    }
+
+    /// Content that no file refers to any more is gone, as if it had never been stored. Returns how many.
+    pub fn collect_garbage(&self) -> u64 {
+        let answer = self.client.control("POST", "collect", &Value::Null);
+        answer["collected"].as_u64().unwrap_or_else(|| panic!("local-hub did not collect: {answer}"))
     }
 
     /// The change feed forgets what it could replay: old resume points get `reset`.

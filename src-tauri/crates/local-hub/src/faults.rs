@@ -22,6 +22,8 @@ pub enum Harm {
     Hang,
     /// Applied so much later.
     Delay { ms: u64 },
+    /// Applied and visible to everybody at once; the answer comes so much later.
+    HoldAnswer { ms: u64 },
     /// The body ends early, against its Content-Length.
     Truncate { after: u64 },
     /// The body is shorter, and Content-Length says the shorter length.
@@ -30,6 +32,9 @@ pub enum Harm {
     Bandwidth { bytes_per_second: u64 },
     /// Those operations of a batch whose path contains `path` fail.
     FailOperations { path: String, error: String },
+    /// A batch that names a path containing `path` is refused as a whole with `status`; without one it gets
+    /// no answer ever.
+    PoisonBatch { path: String, status: Option<u16> },
     /// Not applied; 401 as for an expired token.
     TokenExpired,
     /// Not applied; 403 as for an expired signed URL.

@@ -90,14 +90,36 @@ async fn harmed(harm: Harm, mut request: Request, next: Next) -> Response {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             next.run(request).await
         }
+        Harm::HoldAnswer { ms } => {
+            let response = next.run(request).await;
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            response
+        }
         Harm::FailOperations { path, error } => {
             request.extensions_mut().insert(FailOperations { path, error });
             next.run(request).await
         }
+        Harm::PoisonBatch { path, status } => match poisoned(request, &path).await {
+            Ok(request) => next.run(request).await,
+            Err(()) => match status {
+                Some(status) => refused(status, None, class),
+                None => std::future::pending().await,
+            },
+        },
         Harm::Truncate { after } => truncated(next.run(request).await, after),
         Harm::Short { by } => shortened(next.run(request).await, by).await,
         Harm::Bandwidth { bytes_per_second } => slowed(next.run(request).await, bytes_per_second),
     }
+}
+
+/// The request again, whole; `Err` when its body speaks of `path`.
+async fn poisoned(request: Request, path: &str) -> Result<Request, ()> {
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(drop)?;
+    if String::from_utf8_lossy(&bytes).contains(path) {
+        return Err(());
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
 fn refused(status: u16, retry_after: Option<u64>, class: Option<Class>) -> Response {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use crate::accounts::Accounts;
 use crate::arguments::Arguments;
 use crate::cas::Cas;
+use crate::collected::Collected;
 use crate::counters::Counters;
 use crate::faults::Faults;
 use crate::feed::Feed;
@@ -28,6 +29,7 @@ pub struct Hub {
     pub store: Store,
     pub feed: Feed,
     pub cas: Cas,
+    pub collected: Collected,
     pub xet_tokens: XetTokens,
     pub storage_urls: StorageUrls,
     pub faults: Faults,
@@ -55,6 +57,7 @@ impl Hub {
             store,
             feed: Feed::new(),
             cas,
+            collected: Collected::default(),
             xet_tokens: XetTokens::new(Seals::new(secret, "xet-token"), arguments.xet_token_seconds),
             storage_urls: StorageUrls::new(Seals::new(secret, "storage"), arguments.url_seconds, storage),
             faults: Faults::default(),

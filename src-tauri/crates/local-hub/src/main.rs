@@ -12,6 +12,7 @@ mod accounts;
 mod arguments;
 mod cas;
 mod clock;
+mod collected;
 mod commit;
 mod counters;
 mod demo;

@@ -73,8 +73,8 @@ fn cas_routes() -> Router<Arc<Hub>> {
         .route("/v1/xorbs/{prefix}/{hash}", head(cas::read).post(cas::write))
         .route("/v1/xorb-grants/{prefix}/{hash}", post(cas::write))
         .route("/v1/xorb-commits/{prefix}/{hash}/grant/{grant}", post(cas::write))
-        .route("/v1/shards", post(cas::write))
-        .route("/v2/shards", post(cas::write))
+        .route("/v1/shards", post(cas::shard))
+        .route("/v2/shards", post(cas::shard))
         .route("/v1/telemetry", post(cas::read))
         .route("/simulation/xorb-uploads/{grant}", put(cas::open))
         .route("/simulation/{*rest}", any(cas::open))
@@ -105,6 +105,7 @@ fn control_routes() -> Router<Arc<Hub>> {
         .route("/_control/expire", post(control::expire))
         .route("/_control/feed", post(control::feed))
         .route("/_control/revoke", post(control::revoke))
+        .route("/_control/collect", post(control::collect))
         .route("/_control/{*unknown}", delete(control::unknown).get(control::unknown).post(control::unknown))
 }
 

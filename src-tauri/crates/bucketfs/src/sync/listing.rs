@@ -150,6 +150,11 @@ impl Listings {
         }
     }
 
+    /// Keys that a batch is changing now.
+    pub fn under_way(&self) -> Vec<String> {
+        self.settled.lock().in_flight.keys().cloned().collect()
+    }
+
     fn news_of(&self, id: FileId) -> u64 {
         self.news.lock().get(&id).copied().unwrap_or(0)
     }

@@ -221,6 +221,13 @@ impl BucketFs {
             let path = delete.path.clone();
             items.push(QueueItem { path, action: "delete".into(), bytes: 0, attempts, state });
         }
+        // A batch whose file was removed meanwhile is not over: the Hub has, or will have, that key.
+        for key in self.listings.under_way() {
+            if !items.iter().any(|item| item.path == key) {
+                let (action, state) = ("upload".to_owned(), ItemState::Committing);
+                items.push(QueueItem { path: key, action, bytes: 0, attempts: 0, state });
+            }
+        }
         for (node, why) in &work.local_only {
             let state = ItemState::LocalOnly { why: (*why).to_owned() };
             items.push(QueueItem {

@@ -225,22 +225,26 @@ async fn a_file_removed_while_its_save_is_under_way_does_not_come_back() {
     let rig = Rig::new();
     let fs = rig.open().await;
     names(&fs, "").await;
-    rig.hub.faults().add(Fault::on("POST */batch", Harm::Delay { ms: 2500 }).times(1));
+    rig.hub.faults().add(Fault::on("POST */batch", Harm::HoldAnswer { ms: 5000 }).times(1));
     write_file(&fs, "f", b"soon gone").await;
     let saving = tokio::spawn({
         let fs = fs.clone();
         async move { fs.sync(Some(Duration::from_secs(60))).await }
     });
     while rig.on_hub("f").is_none() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     fs.remove(ROOT, b"f", None).await.unwrap();
     rig.put("other", b"news that makes the folder be listed");
-    let end = tokio::time::Instant::now() + Duration::from_secs(3);
-    while tokio::time::Instant::now() < end {
-        assert!(!names(&fs, "").await.contains(&"f".to_owned()), "a removed file came back");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut listed_before_the_answer = false;
+    while !saving.is_finished() {
+        let names = names(&fs, "").await;
+        assert!(!names.contains(&"f".to_owned()), "a removed file came back");
+        // `f` is there as long as the answer is held back: nobody has told the Hub to delete it.
+        listed_before_the_answer |= names.contains(&"other".to_owned()) && rig.on_hub("f").is_some();
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert!(listed_before_the_answer, "the race was not met: no listing saw the key before the answer came");
     saving.await.unwrap();
     sync(&fs).await;
     assert_eq!(rig.paths(), ["other"]);

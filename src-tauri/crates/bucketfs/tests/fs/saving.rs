@@ -225,11 +225,13 @@ async fn a_file_saved_empty_before_its_first_write_is_no_conflict() {
     let rig = Rig::new();
     let fs = rig.open().await;
     let id = fs.create(ROOT, b"slow", Create::Guarded(SetAttr::default()), None).await.unwrap().attr.id;
-    rig.hub.faults().add(Fault::on("POST */batch", Harm::Delay { ms: 1500 }).times(1));
+    rig.hub.faults().add(Fault::on("POST */batch", Harm::HoldAnswer { ms: 4000 }).times(1));
     testkit::eventually(Duration::from_secs(20), || rig.on_hub("slow").ok_or("not yet saved empty"));
     // The batch is applied and not answered: the tree does not know the empty file's identity yet.
     fs.write(id, 0, Bytes::from_static(b"content"), false).await.unwrap();
     fs.commit(id, 0, 0).await.unwrap();
+    let state = fs.queue().into_iter().map(|item| item.state).collect::<Vec<_>>();
+    assert_eq!(state, [bucketfs::ItemState::Committing], "the race was not met: the answer came too early");
     sync(&fs).await;
     assert_eq!(rig.paths(), ["slow"]);
     assert_eq!(rig.on_hub("slow").unwrap(), b"content");

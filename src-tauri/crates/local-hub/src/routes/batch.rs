@@ -124,6 +124,13 @@ impl Judge<'_> {
                 (xet_hash, mtime, None)
             }
         };
+        let known = match operation {
+            Operation::Add { .. } => self.hub.collected.named(hash),
+            _ => !self.hub.collected.is_gone(hash),
+        };
+        if !known {
+            return Ok(Err("xetHash is not known to the storage".into()));
+        }
         let Some(parsed) = parse_hash(hash) else { return Ok(Err("invalid xetHash".into())) };
         // No size is sent: the CAS knows it, if the upload came first.
         let Some(size) = self.hub.cas.file_size(&parsed).await else {

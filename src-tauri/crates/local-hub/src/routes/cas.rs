@@ -24,14 +24,14 @@ type Answer = Result<Json<Value>, CasRefusal>;
 pub async fn reconstruction_v2(State(hub): Hubs, Path(file): Path<String>, headers: HeaderMap) -> Answer {
     allow(&hub, &headers, Scope::Read)?;
     let range = byte_ranges(&headers).ok_or_else(bad_range)?.first().copied();
-    Ok(Json(hub.cas.reconstruction_v2(&hash(&file)?, range, &hub.storage_urls).await?))
+    Ok(Json(hub.cas.reconstruction_v2(&stored(&hub, &file)?, range, &hub.storage_urls).await?))
 }
 
 /// `GET /v1/reconstructions/{file}`
 pub async fn reconstruction_v1(State(hub): Hubs, Path(file): Path<String>, headers: HeaderMap) -> Answer {
     allow(&hub, &headers, Scope::Read)?;
     let range = byte_ranges(&headers).ok_or_else(bad_range)?.first().copied();
-    Ok(Json(hub.cas.reconstruction_v1(&hash(&file)?, range, &hub.storage_urls).await?))
+    Ok(Json(hub.cas.reconstruction_v1(&stored(&hub, &file)?, range, &hub.storage_urls).await?))
 }
 
 /// `GET /v1/reconstructions?file_id=…&file_id=…`
@@ -42,7 +42,7 @@ pub async fn reconstruction_batch(
 ) -> Answer {
     allow(&hub, &headers, Scope::Read)?;
     let ids = uri.query().unwrap_or("").split('&').filter_map(|pair| pair.strip_prefix("file_id="));
-    let files = ids.map(hash).collect::<Result<Vec<_>, _>>()?;
+    let files = ids.map(|id| stored(&hub, id)).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(hub.cas.reconstruction_batch(&files, &hub.storage_urls).await?))
 }
 
@@ -50,7 +50,7 @@ pub async fn reconstruction_batch(
 pub async fn chunk_hashes(State(hub): Hubs, Path(file): Path<String>, headers: HeaderMap) -> Answer {
     allow(&hub, &headers, Scope::Read)?;
     let dirty = headers.get("x-range-dirty").and_then(|value| value.to_str().ok()).unwrap_or("");
-    Ok(Json(hub.cas.chunk_hashes(&hash(&file)?, dirty).await?))
+    Ok(Json(hub.cas.chunk_hashes(&stored(&hub, &file)?, dirty).await?))
 }
 
 /// Whatever a read token is enough for.
@@ -61,6 +61,15 @@ pub async fn read(State(hub): Hubs, request: Request<Body>) -> Response {
 /// Whatever needs a write token.
 pub async fn write(State(hub): Hubs, request: Request<Body>) -> Response {
     passed_on(&hub, Scope::Write, request).await
+}
+
+/// What makes uploaded content known: a shard.
+pub async fn shard(State(hub): Hubs, request: Request<Body>) -> Response {
+    let answer = passed_on(&hub, Scope::Write, request).await;
+    if answer.status().is_success() {
+        hub.collected.shard_stored();
+    }
+    answer
 }
 
 /// Grant URLs and LocalServer's own knobs: no token.
@@ -94,7 +103,11 @@ fn allow(hub: &Hub, headers: &HeaderMap, needed: Scope) -> Result<(), CasRefusal
     Ok(())
 }
 
-fn hash(text: &str) -> Result<MerkleHash, CasRefusal> {
+/// The hash of a file that is stored; one that was collected is not.
+fn stored(hub: &Hub, text: &str) -> Result<MerkleHash, CasRefusal> {
+    if hub.collected.is_gone(text) {
+        return Err((StatusCode::NOT_FOUND, format!("{text} is not stored")));
+    }
     parse_hash(text).ok_or_else(|| (StatusCode::BAD_REQUEST, format!("{text} is no hash")))
 }
 

@@ -154,6 +154,13 @@ pub async fn feed(State(hub): Hubs, body: Bytes) -> HubResult<Json<Value>> {
     Ok(done())
 }
 
+/// `POST /_control/collect`: content that no file of any bucket refers to is gone; how many.
+pub async fn collect(State(hub): Hubs) -> HubResult<Json<Value>> {
+    let named = hub.store.named_contents()?;
+    let once = hub.store.contents_ever_named()?;
+    Ok(Json(json!({"collected": hub.collected.collect(once, &named)})))
+}
+
 /// `POST /_control/revoke` with `{"user"}`: as if that user took every app's access away.
 pub async fn revoke(State(hub): Hubs, body: Bytes) -> HubResult<Json<Value>> {
     let wanted: Revoke = serde_json::from_slice(&body)?;

@@ -1,5 +1,7 @@
 //! Changes to a bucket's files, and the record of them that the event feed replays.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
 
@@ -81,6 +83,23 @@ impl Store {
     /// What happened to `bucket` after the instant `at` (ms), oldest first.
     pub fn changes_since(&self, bucket: i64, at: i64) -> rusqlite::Result<Vec<ChangeSet>> {
         self.recorded("SELECT * FROM changes WHERE bucket = ?1 AND at > ?2 ORDER BY seq", bucket, at)
+    }
+
+    /// Contents that files of any bucket refer to.
+    pub fn named_contents(&self) -> rusqlite::Result<HashSet<String>> {
+        let connection = self.connection.lock();
+        let mut query = connection.prepare_cached("SELECT DISTINCT hash FROM files")?;
+        query.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// Contents that a file of any bucket ever referred to.
+    pub fn contents_ever_named(&self) -> rusqlite::Result<HashSet<String>> {
+        let connection = self.connection.lock();
+        let mut query = connection.prepare_cached(
+            "SELECT DISTINCT json_extract(one.value, '$.xetHash') FROM changes, json_each(changes.changes) one \
+             WHERE json_extract(one.value, '$.xetHash') IS NOT NULL",
+        )?;
+        query.query_map([], |row| row.get(0))?.collect()
     }
 
     fn recorded(&self, sql: &str, bucket: i64, from: i64) -> rusqlite::Result<Vec<ChangeSet>> {

@@ -62,6 +62,51 @@ fn an_answer_is_lost_after_the_change_was_applied() {
 }
 
 #[test]
+fn a_held_answer_comes_after_the_change_is_visible() {
+    let (hub, bucket) = with_file(b"A");
+    hub.faults().add(Fault::on("/batch", Harm::HoldAnswer { ms: 1500 }).times(1));
+    let deleting = std::thread::spawn({
+        let client = testkit::HubClient::new(hub.endpoint(), Some("hf_alice"));
+        let bucket = bucket.clone();
+        move || client.delete(&bucket, "a")
+    });
+    testkit::eventually(Duration::from_secs(1), || {
+        if hub.client().paths(&bucket).is_empty() { Ok(()) } else { Err("still there") }
+    });
+    assert!(!deleting.is_finished(), "applied, not answered");
+    deleting.join().unwrap();
+}
+
+#[test]
+fn a_poisoned_batch_is_refused_as_a_whole_and_others_pass() {
+    let (hub, bucket) = with_file(b"A");
+    hub.client().put(&bucket, "good", b"B");
+    hub.faults().add(Fault::on("/batch", Harm::PoisonBatch { path: "\"a\"".into(), status: Some(400) }));
+    assert_eq!(delete(&hub, &bucket).unwrap(), 400);
+    hub.client().delete(&bucket, "good");
+    assert_eq!(hub.client().paths(&bucket), ["a"]);
+}
+
+#[test]
+fn collected_content_is_gone_until_it_is_stored_again() {
+    let (hub, bucket) = with_file(b"A");
+    let hash = hub.client().put(&bucket, "a", b"replaced");
+    hub.client().put(&bucket, "a", b"by this");
+    assert_eq!(hub.faults().collect_garbage(), 2, "A and what replaced it");
+    assert_eq!(hub.faults().collect_garbage(), 0, "once");
+    let copy = format!(
+        r#"{{"type":"copyFile","path":"b","xetHash":"{hash}","sourceRepoType":"bucket","sourceRepoId":"{bucket}"}}"#
+    );
+    let headers = [("content-type", "application/x-ndjson")];
+    let batch = || {
+        let path = format!("/api/buckets/{bucket}/batch");
+        hub.client().request("POST", &path, &headers, copy.as_bytes()).unwrap().status
+    };
+    assert_eq!(batch(), 422);
+    assert_eq!(hub.client().paths(&bucket), ["a"]);
+}
+
+#[test]
 fn a_reset_comes_before_the_change() {
     let (hub, bucket) = with_file(b"A");
     hub.faults().add(Fault::on("/batch", Harm::Reset).times(1));
