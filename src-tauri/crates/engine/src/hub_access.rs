@@ -23,18 +23,58 @@ pub fn open_hub(cache_root: &Path) -> Result<Hub> {
     Ok(Hub::new(HubConfig { token, ..anonymous })?)
 }
 
+/// A Hub, and as whom it is asked.
+#[derive(Clone)]
+pub struct HubAccess {
+    pub endpoint: hub::Url,
+    pub token: Arc<dyn hub::TokenSource>,
+}
+
+impl HubAccess {
+    /// As it is stored and shown: without a slash at its end.
+    pub fn origin(&self) -> String {
+        self.endpoint.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// A client; Xet's own files go below `cache_root`. Makes no call.
+    ///
+    /// # Errors
+    /// When `cache_root` cannot be made.
+    pub fn open(&self, cache_root: &Path) -> Result<Hub> {
+        Ok(Hub::new(self.config(cache_root))?)
+    }
+
+    pub fn config(&self, cache_root: &Path) -> HubConfig {
+        HubConfig {
+            endpoint: self.endpoint.clone(),
+            token: Arc::clone(&self.token),
+            ..anonymous_config(self.endpoint.clone(), cache_root)
+        }
+    }
+}
+
+impl std::fmt::Debug for HubAccess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HubAccess").field("endpoint", &self.endpoint.as_str()).finish_non_exhaustive()
+    }
+}
+
 /// How the Hub that `HF_ENDPOINT` means is spoken to, by nobody.
 ///
 /// # Errors
 /// When `HF_ENDPOINT` cannot be used.
 pub fn hub_config(cache_root: &Path) -> Result<HubConfig> {
-    Ok(HubConfig {
-        endpoint: hub::discover_endpoint()?,
+    Ok(anonymous_config(hub::discover_endpoint()?, cache_root))
+}
+
+fn anonymous_config(endpoint: hub::Url, cache_root: &Path) -> HubConfig {
+    HubConfig {
+        endpoint,
         token: Arc::new(hub::StaticToken::anonymous()),
         cache_root: cache_root.to_owned(),
         user_agent: concat!("bucketbar/", env!("CARGO_PKG_VERSION")).to_owned(),
         limits: hub::Limits::default(),
-    })
+    }
 }
 
 /// The origin of the Hub that `HF_ENDPOINT` means, as it is stored and shown: without a slash at its end.

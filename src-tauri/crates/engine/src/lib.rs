@@ -23,7 +23,7 @@ pub use bucket_path::BucketPath;
 pub use bucketfs::{ItemState, QueueItem, Status, SyncReport};
 pub use endpoint::Endpoint;
 pub use error::{EngineError, Result};
-pub use hub_access::{explain as explain_hub_error, hub_config, hub_origin, open_hub};
+pub use hub_access::{HubAccess, explain as explain_hub_error, hub_config, hub_origin, open_hub};
 pub use mounter;
 pub use notices::{Notice, NoticeKind, Notices};
 pub use serving::{FirstLine, ServeConfig, Served};

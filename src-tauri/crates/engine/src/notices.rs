@@ -65,6 +65,12 @@ pub struct Notice {
     pub advice: String,
     /// How often it was told.
     pub count: u64,
+    /// The NFS procedure that failed, where it is about a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub procedure: Option<String>,
+    /// The local disk had no room.
+    #[serde(default)]
+    pub disk_full: bool,
 }
 
 /// The list. Cheap to tell; nothing here waits.
@@ -118,6 +124,20 @@ impl Notices {
     }
 
     fn add(&self, kind: NoticeKind, path: Option<String>, what: String, advice: String) {
+        self.add_call(kind, path, what, advice, None);
+    }
+
+    /// `call`: the procedure that failed, and whether for lack of room.
+    fn add_call(
+        &self,
+        kind: NoticeKind,
+        path: Option<String>,
+        what: String,
+        advice: String,
+        call: Option<(&str, bool)>,
+    ) {
+        let procedure = call.map(|(procedure, _)| procedure.to_owned());
+        let disk_full = call.is_some_and(|(_, full)| full);
         let seq = {
             let mut state = self.state.lock();
             state.seq += 1;
@@ -127,7 +147,17 @@ impl Notices {
             let count = before.map_or(1, |old| old.count + 1);
             state.make_room();
             let at_ms = Timestamp::now().as_ms();
-            state.kept.push_back(Notice { seq, at_ms, kind, path, what, advice, count });
+            state.kept.push_back(Notice {
+                seq,
+                at_ms,
+                kind,
+                path,
+                what,
+                advice,
+                count,
+                procedure,
+                disk_full,
+            });
             seq
         };
         self.latest.send_replace(seq);
@@ -216,7 +246,9 @@ impl nfs::Observer for Notices {
         let (what, advice) =
             cause.unwrap_or_else(|| (format!("The file system said {status:?}."), String::new()));
         tracing::warn!(procedure = failed.procedure, ?status, "{what}");
-        self.add(NoticeKind::CallFailed, None, format!("{} failed: {what}", failed.procedure), advice);
+        let full = matches!(status, nfsstat3::NFS3ERR_NOSPC | nfsstat3::NFS3ERR_DQUOT);
+        let what = format!("{} failed: {what}", failed.procedure);
+        self.add_call(NoticeKind::CallFailed, None, what, advice, Some((failed.procedure, full)));
     }
 
     fn stale(&self, failed: nfs::Failed) {

@@ -8,7 +8,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bucketfs::{BucketFs, Status, Timestamp};
@@ -17,6 +16,7 @@ pub use nfs::MountWindow;
 use nfs::{ExportPolicy, Server, ServerConfig};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,7 @@ use crate::control::{self, Controls};
 use crate::descriptors;
 use crate::endpoint::{Endpoint, Identity, private_dir};
 use crate::error::{EngineError, Result};
-use crate::hub_access;
+use crate::hub_access::{self, HubAccess};
 use crate::notices::Notices;
 use crate::ports::{self, PortChoice};
 
@@ -35,7 +35,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 const DURABLE: Duration = Duration::from_millis(2500);
 /// A bucket that was opened before is served at once; the Hub is asked for this long only.
 const ASK_KNOWN: Duration = Duration::from_secs(4);
-/// How often a finishing engine looks whether it is done.
+/// How often a finishing engine looks whether it is done, while things move.
 const FINISH_LOOK: Duration = Duration::from_millis(500);
 const MAX_CACHE: u64 = 10 << 30;
 const MAX_RESERVE: u64 = 1 << 30;
@@ -67,6 +67,8 @@ pub struct ServeConfig {
     pub reserve_bytes: Option<u64>,
     /// How often the Hub is asked for changes made elsewhere.
     pub poll: Duration,
+    /// The Hub, and as whom; by default what this machine's environment means.
+    pub access: Option<HubAccess>,
 }
 
 impl ServeConfig {
@@ -85,6 +87,7 @@ impl ServeConfig {
             cache_bytes: None,
             reserve_bytes: None,
             poll: POLL,
+            access: None,
         }
     }
 }
@@ -137,13 +140,19 @@ impl Served {
     /// taken, damaged state, disk.
     pub async fn start(config: ServeConfig) -> Result<Served> {
         descriptors::raise_limit();
-        let origin = hub_access::hub_origin()?;
+        let origin = match &config.access {
+            Some(access) => access.origin(),
+            None => hub_access::hub_origin()?,
+        };
         let bucket_id = config.bucket.bucket.to_string();
         let identity = Identity { hub: &origin, bucket_id: &bucket_id, prefix: &config.bucket.prefix };
         let state_dir = absolute(&config.state_dir)?;
         let known = Endpoint::check(&state_dir, identity)?.filter(|known| known.opened);
         let traces = Traces::of(&state_dir)?;
-        let hub = hub_access::open_hub(&state_dir.join(XET))?;
+        let hub = match &config.access {
+            Some(access) => access.open(&state_dir.join(XET))?,
+            None => hub_access::open_hub(&state_dir.join(XET))?,
+        };
         let bucket = hub.bucket(config.bucket.bucket.clone());
         let asked = match ask(&hub, &bucket, known.as_ref()).await {
             Ok(asked) => asked,
@@ -177,20 +186,33 @@ impl Served {
         self.controls.fs.status()
     }
 
+    pub fn fs(&self) -> &Arc<BucketFs> {
+        &self.controls.fs
+    }
+
+    /// Where it is mounted from: what a kernel's mount of it is told by.
+    pub fn mount_token(&self) -> &str {
+        self.first_line.export.trim_start_matches('/').split('/').next().unwrap_or_default()
+    }
+
+    /// Answers one MNT within `window`, where MNT is answered once only.
+    pub fn open_mount_window(&self, window: Duration) {
+        self.controls.server.open_mount_window(window);
+    }
+
+    /// Ends by itself ([`Served::wanted_to_end`]) when everything is on the Hub; or, `false`, no longer.
+    pub fn set_finishing(&self, finishing: bool) {
+        self.controls.finishing.send_replace(finishing);
+    }
+
+    /// What resolves [`Served::wanted_to_end`], for whoever cannot hold on to this.
+    pub fn watch_end(&self) -> impl Future<Output = ()> + Send + 'static {
+        wanted_to_end(Arc::clone(&self.controls))
+    }
+
     /// Returns when somebody asked over the control socket for the end, or when a finishing engine is done.
     pub async fn wanted_to_end(&self) {
-        let done = async {
-            loop {
-                tokio::time::sleep(FINISH_LOOK).await;
-                if self.controls.finishing.load(Ordering::Relaxed) && is_finished(&self.status()) {
-                    return;
-                }
-            }
-        };
-        tokio::select! {
-            () = done => {}
-            () = self.controls.stop.cancelled() => {}
-        }
+        wanted_to_end(Arc::clone(&self.controls)).await;
     }
 
     /// Ends within five seconds: calls in flight are answered, everything staged is durable, what is unsent
@@ -203,6 +225,29 @@ impl Served {
         let status = self.controls.fs.shutdown(DURABLE).await;
         self.control.abort();
         status
+    }
+}
+
+async fn wanted_to_end(controls: Arc<Controls>) {
+    let done = async {
+        let (mut finishing, mut news) = (controls.finishing.subscribe(), controls.fs.news());
+        loop {
+            // Its sender lives in `controls`.
+            let _ = finishing.wait_for(|finishing| *finishing).await;
+            news.mark_unchanged();
+            if is_finished(&controls.fs.status()) {
+                return;
+            }
+            tokio::select! {
+                _ = news.changed() => {}
+                _ = finishing.changed() => {}
+            }
+            tokio::time::sleep(FINISH_LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = done => {}
+        () = controls.stop.cancelled() => {}
     }
 }
 
@@ -240,7 +285,7 @@ impl Start {
             server: server.clone(),
             notices,
             stop: stop.clone(),
-            finishing: AtomicBool::new(false),
+            finishing: watch::Sender::new(false),
             about,
         });
         let mut socket = control::listen(&self.state_dir)

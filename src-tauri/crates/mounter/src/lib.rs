@@ -18,7 +18,7 @@ mod unmount;
 pub use blockers::{Blocker, blockers};
 pub use error::{MountError, Reason, Result};
 pub use mount::{check_permission, mount};
-pub use mount_point::{check_mount_point, normalize};
+pub use mount_point::{check_mount_point, make_mount_point, normalize, remove_mount_point};
 pub use options::{Os, Source, mount_options};
 pub use table::{OwnMount, own_mounts};
 pub use unmount::{Force, unmount};

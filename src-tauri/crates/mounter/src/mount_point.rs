@@ -60,6 +60,40 @@ pub async fn check_mount_point(dir: &Path) -> Result<()> {
     }
 }
 
+/// Makes the folder `dir` (and those above it) for this user where it is missing. `dir` may turn out to be a
+/// dead mount: the call ends in bounded time.
+///
+/// # Errors
+/// [`Reason::System`] with the system's words, [`Reason::Timeout`].
+pub async fn make_mount_point(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if table::mount_points()?.iter().any(|point| point == dir) {
+        return Ok(());
+    }
+    let owned = dir.to_owned();
+    let made = within(TOUCH, move || fs::DirBuilder::new().recursive(true).mode(0o700).create(&owned)).await;
+    match made {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(MountError::new(
+            Reason::System,
+            format!("The folder {} could not be made ({error}).", dir.display()),
+            "Check the permissions of the folder above it, or choose another place.",
+        )),
+        None => Err(no_answer(dir)),
+    }
+}
+
+/// Removes the empty folder that a mount was on; one with something in it, or mounted on, stays.
+pub async fn remove_mount_point(dir: &Path) {
+    let mounted = table::mount_points().map_or(true, |points| points.iter().any(|point| point == dir));
+    if mounted {
+        return;
+    }
+    let owned = dir.to_owned();
+    // Only tidying.
+    let _ = within(TOUCH, move || fs::remove_dir(&owned)).await;
+}
+
 fn look(dir: &Path) -> io::Result<Seen> {
     let metadata = match fs::symlink_metadata(dir) {
         Ok(metadata) => metadata,

@@ -69,6 +69,8 @@ struct State {
 pub struct Queue {
     wake: Notify,
     changed: watch::Sender<u64>,
+    /// Like `changed`, and at every write and change of a name.
+    stirred: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -78,12 +80,32 @@ const LONGEST_OFFLINE_WAIT: Duration = Duration::from_secs(20);
 
 impl Queue {
     pub fn new() -> Self {
-        Queue { wake: Notify::new(), changed: watch::Sender::new(0), state: Mutex::default() }
+        Queue {
+            wake: Notify::new(),
+            changed: watch::Sender::new(0),
+            stirred: watch::Sender::new(0),
+            state: Mutex::default(),
+        }
     }
 
     /// Something may be to do: the syncer looks.
     pub fn wake(&self) {
         self.wake.notify_one();
+        self.stir();
+    }
+
+    /// Fires at everything that may change what is saved and what is not, each write included.
+    pub fn stirs(&self) -> watch::Receiver<u64> {
+        self.stirred.subscribe()
+    }
+
+    fn stir(&self) {
+        self.stirred.send_modify(|version| *version += 1);
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|version| *version += 1);
+        self.stir();
     }
 
     pub async fn woken(&self) {
@@ -224,7 +246,7 @@ impl Queue {
             None => state.progress.remove(&id),
         };
         drop(state);
-        self.changed.send_modify(|version| *version += 1);
+        self.tell();
     }
 
     pub fn progress_of(&self, id: FileId) -> Option<Progress> {
@@ -233,7 +255,7 @@ impl Queue {
 
     pub fn saved_now(&self) {
         self.state.lock().last_saved_ms = Some(Timestamp::now().as_ms());
-        self.changed.send_modify(|version| *version += 1);
+        self.tell();
     }
 
     pub fn last_saved_ms(&self) -> Option<i64> {
@@ -241,7 +263,7 @@ impl Queue {
     }
 
     fn moved(&self) {
-        self.changed.send_modify(|version| *version += 1);
+        self.tell();
         self.wake.notify_one();
     }
 }

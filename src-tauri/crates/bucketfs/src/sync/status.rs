@@ -61,6 +61,12 @@ impl BucketFs {
         SyncReport { complete: left.is_empty(), left }
     }
 
+    /// Moves whenever [`BucketFs::queue`] or [`BucketFs::status`] may answer differently, and at every write:
+    /// for whoever shows them. Look at most so often as is needed.
+    pub fn news(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.queue.stirs()
+    }
+
     /// Stops uploads (not writes) until [`BucketFs::resume`].
     pub fn pause(&self) {
         self.queue.set_paused(true);

@@ -1,7 +1,6 @@
 //! The engine's side of the control socket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -30,8 +29,8 @@ pub(crate) struct Controls {
     pub notices: Arc<Notices>,
     /// Ends the engine.
     pub stop: CancellationToken,
-    /// Set: the engine ends when everything is on the Hub.
-    pub finishing: AtomicBool,
+    /// True: the engine ends when everything is on the Hub.
+    pub finishing: tokio::sync::watch::Sender<bool>,
     pub about: About,
 }
 
@@ -52,7 +51,7 @@ impl Controls {
             port: self.about.port,
             pid: std::process::id(),
             started_ms: self.about.started_ms,
-            finishing: self.finishing.load(Ordering::Relaxed),
+            finishing: *self.finishing.borrow(),
             sync: self.fs.status(),
         }
     }
@@ -129,7 +128,7 @@ async fn mount_window(State(engine): Engine, Json(request): Json<MountWindowRequ
 }
 
 async fn finish(State(engine): Engine) -> Json<EngineStatus> {
-    engine.finishing.store(true, Ordering::Relaxed);
+    engine.finishing.send_replace(true);
     Json(engine.status())
 }
 

@@ -102,6 +102,33 @@ impl GrantLock {
     pub fn new(held: impl Send + Sync + 'static) -> GrantLock {
         GrantLock { _held: Box::new(held) }
     }
+
+    /// The lock that the file at `path` (made where missing, mode 0600) is for every process of this user;
+    /// waited for at most `patience`.
+    ///
+    /// # Errors
+    /// `Busy` after that; `Local` when the file cannot be made.
+    pub async fn of_file(path: &Path, patience: Duration) -> Result<GrantLock, HubError> {
+        let failed = |e| HubError::local(format!("The sign-in at {} can't be locked.", path.display()), e);
+        let file = open_private(path, false).map_err(failed)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(GrantLock::new(file)),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let busy = ErrorClass::Busy { retry_after: None };
+                    return Err(HubError::new(
+                        busy,
+                        "Another program is renewing the sign-in and doesn't end",
+                    ));
+                }
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+            }
+        }
+    }
 }
 
 /// A grant in a file that only its owner reads (mode 0600 in a folder of mode 0700).
@@ -154,25 +181,7 @@ impl SecretStore for FileSecrets {
     }
 
     async fn lock(&self) -> Result<GrantLock, HubError> {
-        let path = self.beside(".lock");
-        let file = open_private(&path, false).map_err(|e| self.failed("locked", e))?;
-        let deadline = Instant::now() + self.patience;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(GrantLock::new(file)),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let busy = ErrorClass::Busy { retry_after: None };
-                    return Err(HubError::new(
-                        busy,
-                        "Another program is renewing the sign-in and doesn't end",
-                    ));
-                }
-                Err(TryLockError::Error(e)) => return Err(self.failed("locked", e)),
-            }
-        }
+        GrantLock::of_file(&self.beside(".lock"), self.patience).await
     }
 
     fn describe(&self) -> String {
