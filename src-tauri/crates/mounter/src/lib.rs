@@ -11,14 +11,14 @@ mod deadline;
 mod error;
 mod mount;
 mod mount_point;
-mod options;
 mod table;
 mod unmount;
 
 pub use blockers::{Blocker, blockers};
 pub use error::{MountError, Reason, Result};
+pub use helper::table::OwnMount;
+pub use helper::{Os, Source, VolumeName, mount_options};
 pub use mount::{check_permission, mount};
 pub use mount_point::{check_mount_point, make_mount_point, normalize, remove_mount_point};
-pub use options::{Os, Source, mount_options};
-pub use table::{OwnMount, own_mounts};
+pub use table::own_mounts;
 pub use unmount::{Force, unmount};

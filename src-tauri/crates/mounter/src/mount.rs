@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::command::{self, Failure, Outcome};
 use crate::error::{MountError, Reason, Result};
 use crate::mount_point::check_mount_point;
-use crate::options::{Os, Source, mount_options};
+use helper::{Os, Source, mount_options};
 
 /// A server on loopback answers at once; this is for a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::blockers::{Blocker, blockers};
 use crate::command::{self, Failure, Outcome};
 use crate::error::{MountError, Reason, Result};
-use crate::options::Os;
 use crate::table;
+use helper::Os;
 
 /// The kernel may have a lot to write first.
 const POLITE: Duration = Duration::from_secs(120);
