@@ -162,7 +162,8 @@ impl Served {
                 return Err(error);
             }
         };
-        let endpoint = Endpoint::claim(&state_dir, identity, config.bucket.volume())?;
+        let volume = mounter::VolumeName::nearest(config.bucket.volume(), "Bucket");
+        let endpoint = Endpoint::claim(&state_dir, identity, volume.as_str())?;
         Start { config, state_dir, endpoint, bucket, asked }.run().await
     }
 

@@ -5,20 +5,27 @@
 //! in a child process or on a thread of its own, with a deadline: the caller always gets an answer
 //! (design.md promise 16).
 
+mod attempts;
 mod blockers;
 mod command;
 mod deadline;
 mod error;
+mod helper_client;
 mod mount;
 mod mount_point;
 mod table;
 mod unmount;
+mod volume;
 
+pub use attempts::{Attempt, Facts, Plan, cure, default_folder, plan};
 pub use blockers::{Blocker, blockers};
 pub use error::{MountError, Reason, Result};
+pub use helper::protocol::Token;
 pub use helper::table::OwnMount;
 pub use helper::{Os, Source, VolumeName, mount_options};
+pub use helper_client::{HelperClient, HelperState, Unanswered};
 pub use mount::{check_permission, mount};
 pub use mount_point::{check_mount_point, make_mount_point, normalize, remove_mount_point};
 pub use table::own_mounts;
 pub use unmount::{Force, unmount};
+pub use volume::{Mounted, Wanted, mount_somewhere, unmount_anywhere};

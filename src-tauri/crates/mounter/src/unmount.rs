@@ -112,7 +112,7 @@ async fn name_blockers(error: MountError, mount_point: &Path) -> MountError {
     busy(mount_point, &blockers(mount_point).await)
 }
 
-fn busy(mount_point: &Path, blockers: &[Blocker]) -> MountError {
+pub(crate) fn busy(mount_point: &Path, blockers: &[Blocker]) -> MountError {
     let name = mount_point.display();
     if blockers.is_empty() {
         return MountError::new(

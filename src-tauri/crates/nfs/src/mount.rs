@@ -1,7 +1,7 @@
 //! The MOUNT protocol (RFC 1813 5 and appendix I), program 100005 on the same port.
 //!
 //! Whoever gets the root's handle gets everything, and any local process can connect. So MNT is answered
-//! only for the exact path `/TOKEN/Volume`, and with [`MountWindow::Once`] only once in a window that the
+//! only for the path `/TOKEN/Volume` (or `/TOKEN/Volume 2`, the name a second volume of that name gets), and with [`MountWindow::Once`] only once in a window that the
 //! engine opens for its own mounting: the path is visible in `mount`'s output from then on (macos-nfs.md C).
 //! DUMP and EXPORT tell nothing.
 
@@ -97,7 +97,8 @@ impl Door {
     }
 
     pub fn is_ours(&self, path: &[u8]) -> bool {
-        constant_time_eq(self.path.as_bytes(), path)
+        let (head, ending) = path.split_at(path.len().min(self.path.len()));
+        constant_time_eq(self.path.as_bytes(), head) && is_numbering(ending)
     }
 
     /// Lets a MNT in; with [`MountWindow::Once`] the door is shut behind it. Gives the time left of the
@@ -113,6 +114,17 @@ impl Door {
             }
             MountWindow::Once => None,
         }
+    }
+}
+
+/// What may stand behind a volume's name: nothing, or ` 2` to ` 99`. Finder shows the last component of the path
+/// (macos-nfs.md A6), so a second volume of one name has its number there too.
+fn is_numbering(ending: &[u8]) -> bool {
+    match ending {
+        [] => true,
+        [b' ', first @ b'1'..=b'9'] => *first >= b'2',
+        [b' ', b'1'..=b'9', b'0'..=b'9'] => true,
+        _ => false,
     }
 }
 
@@ -182,5 +194,16 @@ mod tests {
         }
         assert!(door.enter(path.as_bytes()).is_some());
         assert!(door.enter(path.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn a_second_volume_of_one_name_has_a_number_and_nothing_else() {
+        let (door, path) = door(MountWindow::WhileRunning);
+        for right in [" 2", " 9", " 10", " 99"] {
+            assert!(door.enter(format!("{path}{right}").as_bytes()).is_some(), "{right}");
+        }
+        for wrong in [" ", " 0", " 1", " 02", " 100", "2", " 2 ", " x", "/2", " 2/"] {
+            assert!(door.enter(format!("{path}{wrong}").as_bytes()).is_none(), "{wrong}");
+        }
     }
 }
