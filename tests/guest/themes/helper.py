@@ -219,12 +219,22 @@ def refused(place):
     for sent in (b"\xff\xfe\n", b"mount\0\n", b"x" * 5000, b"x" * 5000 + b"\n", b"version"):
         answer = helper.ask_bytes(sent, ANN)
         assert answer == "" or answer.startswith("no\tbad-request\t"), f"{sent[:20]!r}: {answer!r}"
-    # A comma is a character of the name, not the end of an option; Linux's table shows it as it is.
-    same("a name with a comma", helper.ask(server.request(), ANN), f"ok\t{helper.volumes / 'shared'}\n")
-    options = next(line for line in pathlib.Path("/proc/self/mounts").read_text().splitlines() if str(helper.volumes) in line)
-    assert "nosuid" in options and "nodev" in options and ",soft" not in options, options
-    same("unmount", helper.ask("unmount\tpolite\tshared", ANN), "ok\n")
     same("nothing else was made", list(helper.volumes.iterdir()), [])
+
+
+@test("a comma in a name is a character of the name, and the options are the helper's own", 90)
+def comma(place):
+    hub = Hub(place)
+    bucket = hub.create_bucket("shared")
+    hub.put(bucket, "a,soft,suid/hello.txt", b"hello")
+    helper, server = Helper(place), UsersServer(place, hub, f"{bucket}/a,soft,suid", ANN)
+    point = helper.volumes / "a,soft,suid"
+    same("mount", helper.ask(server.request(), ANN), f"ok\t{point}\n")
+    same("read", as_ann(place, "cat", point / "hello.txt"), "hello")
+    line = next(line for line in pathlib.Path("/proc/self/mounts").read_text().splitlines() if str(helper.volumes) in line)
+    options = line.split()[3].split(",")
+    assert "nosuid" in options and "nodev" in options and "hard" in options and "soft" not in options, line
+    same("unmount", helper.ask("unmount\tpolite\ta,soft,suid", ANN), "ok\n")
 
 
 @test("links and foreign folders where a volume would be are left alone", 90)
