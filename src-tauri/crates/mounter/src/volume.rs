@@ -1,7 +1,5 @@
 //! Mounting without being told where: a volume or a folder gets the bucket's name, or the next free one.
 
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use helper::VolumeName;
@@ -9,10 +7,9 @@ use helper::places::Places;
 use helper::protocol::{Code, Mount, Token};
 
 use crate::attempts::{Attempt, Plan};
-use crate::deadline::{TOUCH, within};
 use crate::error::{MountError, Reason, Result};
 use crate::helper_client::{HelperClient, Unanswered};
-use crate::mount_point::{check_mount_point, normalize};
+use crate::mount_point::{check_mount_point, make_mount_point, normalize, remove_mount_point};
 use crate::unmount::{Force, unmount};
 use crate::{Source, blockers, mount};
 
@@ -95,11 +92,10 @@ async fn mount_below(folder: &Path, wanted: &Wanted) -> Result<PathBuf> {
     let folder = normalize_or_make(folder).await?;
     for name in names(&wanted.name) {
         let dir = folder.join(name.as_str());
-        let made = dir.clone();
-        match within(TOUCH, move || make(&made)).await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(not_made(&dir, &error)),
-            None => continue, // a dead mount stands there
+        match make_mount_point(&dir).await {
+            Ok(()) => {}
+            Err(error) if error.reason == Reason::Timeout => continue, // a dead mount stands there
+            Err(error) => return Err(error),
         }
         match check_mount_point(&dir).await {
             Ok(()) => {}
@@ -117,8 +113,7 @@ async fn mount_below(folder: &Path, wanted: &Wanted) -> Result<PathBuf> {
         let source = Source { port: wanted.port, export, read_only: wanted.read_only };
         let outcome = mount(&source, &dir).await;
         if outcome.is_err() {
-            // Only an empty folder goes; one with files was never mounted on.
-            let _ = std::fs::remove_dir(&dir);
+            remove_mount_point(&dir).await;
         }
         return outcome.map(|()| dir);
     }
@@ -134,9 +129,8 @@ pub async fn unmount_anywhere(path: &Path, force: Force, client: &HelperClient) 
         Some(volume) => unmount_volume(path, volume, force, client).await,
         None => {
             unmount(path, force).await?;
-            let dir = path.to_owned();
             // A folder that the person had before and that is empty goes too: it is made again when needed.
-            let _ = within(TOUCH, move || std::fs::remove_dir(dir)).await;
+            remove_mount_point(path).await;
             Ok(())
         }
     }
@@ -174,28 +168,8 @@ fn names(name: &VolumeName) -> impl Iterator<Item = VolumeName> + '_ {
 
 /// The folder for mounts is the person's: made for them alone.
 async fn normalize_or_make(folder: &Path) -> Result<PathBuf> {
-    let made = folder.to_owned();
-    match within(TOUCH, move || make(&made)).await {
-        Some(Ok(())) => normalize(folder).await,
-        Some(Err(error)) => Err(not_made(folder, &error)),
-        None => Err(MountError::new(
-            Reason::Timeout,
-            format!("{} did not answer.", folder.display()),
-            "Choose another folder for mounts in the settings.",
-        )),
-    }
-}
-
-fn make(folder: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-fn not_made(folder: &Path, error: &io::Error) -> MountError {
-    MountError::new(
-        Reason::System,
-        format!("The folder {} could not be made ({error}).", folder.display()),
-        "Choose another folder for mounts in the settings.",
-    )
+    make_mount_point(folder).await?;
+    normalize(folder).await
 }
 
 fn all_taken(name: &VolumeName, folder: &Path) -> MountError {
