@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """scripts/test [--full] [GROUP...]: sets up what is missing, builds, tests, and prints minutes by group.
 
-Groups, in this order: format, deny, build, unit, lint, interop, guest, apple. Without names all of them run; a group
+Groups, in this order: format, deny, build, unit, lint, ui, interop, guest, apple. Without names all of them run; a group
 that needs the programs builds them first. Each ends within its bound. Exit code 0 only when nothing failed.
 Last line of each group and of the whole: 'N passed, N failed'.
 """
-import argparse, ast, os, pathlib, re, shutil, signal, subprocess, sys, threading, time
+import argparse, ast, json, os, pathlib, re, shutil, signal, subprocess, sys, threading, time
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
 APPLE = "aarch64-apple-darwin"
 PACKAGES = ["ca-certificates", "curl", "gcc", "git", "libc6-dev", "make", "pkg-config", "python3-venv"]
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
 NEXTEST = re.compile(r"Summary .*?(\d+) tests? run: (\d+) passed")
+VITEST = re.compile(r"^ *Tests +(?:(\d+) failed \| )?(\d+) passed")
 CARGO_TEST = re.compile(r"^test result: .*?(\d+) passed; (\d+) failed")
 
 
@@ -72,6 +73,8 @@ def stream(argv, seconds, env):
             closing = (int(match[1]), int(match[2]))
         elif match := NEXTEST.search(plain):
             nextest = (int(match[2]), int(match[1]) - int(match[2]))
+        elif match := VITEST.match(plain):
+            closing = (int(match[2]), int(match[1] or 0))
         elif match := CARGO_TEST.match(plain):
             cargo[0] += int(match[1])
             cargo[1] += int(match[2])
@@ -113,6 +116,19 @@ def deny(count, full):
         if not shutil.which("cargo-deny"):
             count.step("cargo", "install", "--locked", "cargo-deny", seconds=2400)
         count.step("cargo", "deny", "check", "licenses", "bans", "sources", seconds=300)
+        npm_audit(count)
+
+
+def npm_audit(count):
+    """Known faults of the web view's packages, where the registry tells them."""
+    done = subprocess.run(["npm", "audit", "--json"], cwd=REPO / "ui", text=True, capture_output=True, timeout=120)
+    report = json.loads(done.stdout or "{}")
+    if "auditReportVersion" not in report:
+        return count.skip(f"npm audit: the registry gives no advisories ({report.get('message', 'no answer')})")
+    faults = report["metadata"]["vulnerabilities"]["total"]
+    say(f"npm audit: {faults} known faults")
+    count.passed += faults == 0
+    count.failed += faults
 
 
 def build(count, full):
@@ -138,6 +154,28 @@ def lint(count, full):
     clippy(count, "-p", "local-hub", "--all-targets")
 
 
+def ui(count, full):
+    """The web view's pages: types, unit tests, build, and in Chromium every state of them and the main paths with the
+    real engine. Pictures of the states come with --full, in target/ui-shots."""
+    if not count.step("scripts/build-ui", seconds=300):
+        return
+    count.step("npm", "run", "--silent", "--prefix", "ui", "test", seconds=180)
+    if not install("chromium", ["chromium", "fonts-inter"]):
+        return count.skip("there is no Chromium and none can be installed: the pages are not driven")
+    env = {"BUCKETBAR_FULL": "1"} if full else {}
+    count.step("npm", "run", "--silent", "--prefix", "ui", "e2e", seconds=900, env=env)
+
+
+def install(program, packages):
+    """Whether the program is there, or could be installed with Debian's packages."""
+    if not shutil.which(program) and shutil.which("dpkg-query"):
+        say("installing", *packages)
+        sudo = [] if os.geteuid() == 0 else ["sudo"]
+        subprocess.run([*sudo, "apt-get", "update", "-q"], timeout=600)
+        subprocess.run([*sudo, "apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], timeout=900)
+    return shutil.which(program) is not None
+
+
 def interop(count, full):
     python = python_env()
     for proof in sorted(REPO.glob("tests/interop/prove_*.py")):
@@ -161,9 +199,9 @@ def apple(count, full):
                                            "AR_aarch64_apple_darwin": shutil.which("ar") or "/usr/bin/ar"})
 
 
-GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "lint": lint, "interop": interop, "guest": guest,
+GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "lint": lint, "ui": ui, "interop": interop, "guest": guest,
           "apple": apple}
-NEEDS_PROGRAMS = {"unit", "interop", "guest"}
+NEEDS_PROGRAMS = {"unit", "ui", "interop", "guest"}
 
 
 def set_up():

@@ -1,0 +1,2 @@
+export const PANES = ["general", "accounts", "transfers", "storage", "notifications", "advanced"] as const;
+export type Pane = (typeof PANES)[number];

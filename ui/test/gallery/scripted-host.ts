@@ -1,0 +1,78 @@
+// A host that answers from a script.
+import type { AppEvent, AppError, AppState, Commands, QueueRow, Removed, SavedRow, Settings } from "../../src/api/engine";
+import type { CommandName, HelperState, Host } from "../../src/host/host";
+
+export interface Script {
+  app: AppState;
+  queue: QueueRow[];
+  saved: SavedRow[];
+  removed: Removed[];
+  /** Commands that fail, and how. */
+  fail?: Partial<Record<CommandName, AppError>>;
+  /** What a command that asks first says. */
+  question?: { question: string; facts: string[]; possible: boolean };
+  helper?: HelperState;
+  connected?: boolean;
+  ended?: boolean;
+}
+
+export interface Call {
+  command: CommandName;
+  args: unknown;
+}
+
+export function scriptedHost(script: Script): Host & { calls: Call[] } {
+  const calls: Call[] = [];
+  let tell: (event: AppEvent) => void = () => undefined;
+  const changed = () => {
+    script.app = { ...script.app, revision: script.app.revision + 1 };
+    tell({ event: "changed", revision: script.app.revision, status: script.app.status, parts: ["settings", "queue"] });
+  };
+  const answers: Partial<{ [C in CommandName]: (args: never) => unknown }> = {
+    snapshot: () => script.app,
+    queue: ({ offset = 0, limit, bucket }: Commands["queue"]["args"]) => {
+      const rows = script.queue.filter((row) => bucket === undefined || row.bucket === bucket);
+      return { offset, total: rows.length, rows: rows.slice(offset, offset + limit) };
+    },
+    saved: () => ({ rows: script.saved }),
+    recent_deletes: ({ bucket }: Commands["recent_deletes"]["args"]) => ({ rows: script.removed.filter((row) => row.bucket === bucket) }),
+    set_settings: ({ change }: { change: Partial<Settings> }) => {
+      script.app = { ...script.app, settings: { ...script.app.settings, ...change } };
+      changed();
+      return script.app.settings;
+    },
+    diagnostics: () => ({ text: "diagnostics" }),
+    retry: () => ({ count: 1 }),
+    answer_deletes: () => ({ count: 1 }),
+    reveal: () => ({ url: "https://huggingface.co" }),
+    restore: () => ({ path: "restored" }),
+  };
+  const asking = new Set<CommandName>(["discard", "sign_out", "remove_everything", "quit"]);
+  return {
+    calls,
+    async call<C extends CommandName>(command: C, args: Commands[C]["args"]) {
+      if (command !== "check") calls.push({ command, args });
+      const failure = script.fail?.[command];
+      if (failure) throw failure;
+      if (asking.has(command) && script.question && !(args as { consent?: string }).consent)
+        return { outcome: "question", consent: "yes", unsent: { files: 0, bytes: 0, buckets: [] }, ...script.question } as unknown as Commands[C]["answer"];
+      const answer = answers[command] as ((given: Commands[C]["args"]) => unknown) | undefined;
+      return (answer ? answer(args) : { outcome: "done" }) as Commands[C]["answer"];
+    },
+    listen(onEvent, onLink) {
+      tell = onEvent;
+      onLink(script.connected ?? true);
+      if (script.ended) setTimeout(() => onEvent({ event: "ended" }), 0);
+      return () => undefined;
+    },
+    listenOpenEntry: () => () => undefined,
+    openPage: (page) => {
+      location.hash = `#/${page}`;
+    },
+    closePage: () => {
+      location.hash = "#/activity";
+    },
+    openSignIn: () => undefined,
+    ...(script.helper ? { helper: { state: async () => script.helper ?? "enabled", register: async () => undefined, openSettings: async () => undefined } } : {}),
+  };
+}
