@@ -18,6 +18,7 @@ pub mod serving;
 pub mod sign_in;
 mod state_home;
 mod status_table;
+pub mod words;
 
 pub use bucket_path::BucketPath;
 pub use bucketfs::{ItemState, QueueItem, Status, SyncReport};

@@ -206,6 +206,11 @@ impl Served {
         self.controls.finishing.send_replace(finishing);
     }
 
+    /// Its work is over: somebody asked for the end, or it was to end when done, and is.
+    pub fn is_ending(&self) -> bool {
+        self.controls.stop.is_cancelled() || (*self.controls.finishing.borrow() && is_finished(&self.status()))
+    }
+
     /// What resolves [`Served::wanted_to_end`], for whoever cannot hold on to this.
     pub fn watch_end(&self) -> impl Future<Output = ()> + Send + 'static {
         wanted_to_end(Arc::clone(&self.controls))

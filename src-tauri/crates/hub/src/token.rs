@@ -72,6 +72,11 @@ impl TokenFile {
     pub fn of_hf() -> Option<TokenFile> {
         token_path(|name| env::var(name).ok()).map(TokenFile::new)
     }
+
+    /// Whether there is such a file; not whether its token is good.
+    pub fn is_there(&self) -> bool {
+        self.path.is_file()
+    }
 }
 
 #[async_trait]
