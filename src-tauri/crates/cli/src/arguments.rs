@@ -57,6 +57,36 @@ pub enum Command {
     Events(Shown),
     /// Try failed uploads again
     Retry(Retry),
+    /// Run the whole app without its window: accounts, mounts and uploads of this user
+    ///
+    /// With --http the first line on stdout is one JSON object: url, token, and the page to open. Ends on SIGTERM
+    /// within five seconds; what is not uploaded goes on at the next start.
+    App(App),
+}
+
+#[derive(Debug, Args)]
+pub struct App {
+    /// Answer HTTP on 127.0.0.1: every command of the app, its events, and its pages
+    #[arg(long)]
+    pub http: bool,
+    /// The port of --http; by default a free one
+    #[arg(long, value_name = "P", default_value_t = 0, requires = "http")]
+    pub port: u16,
+    /// A folder of built pages for --http to serve
+    #[arg(long, value_name = "DIR", requires = "http")]
+    pub ui: Option<PathBuf>,
+    /// Keep tokens in memory until the end, not in the keychain: for machines without one
+    #[arg(long)]
+    pub secrets_in_memory: bool,
+    /// Serve what is to be mounted, and leave mounting to others: for tests on machines without an NFS client
+    #[arg(long, hide = true)]
+    pub serve_only: bool,
+    /// How long a file must be quiet before it is uploaded, milliseconds
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    pub debounce_ms: Option<Duration>,
+    /// How often the Hub is tried while it is out of reach, milliseconds
+    #[arg(long, value_name = "MS", value_parser = milliseconds, hide = true)]
+    pub poll_ms: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod app;
 pub mod bucket;
 pub mod events;
 pub mod login;

@@ -2,25 +2,7 @@
 
 use engine::{ItemState, QueueItem, Status};
 
-/// `1.4 MB`, powers of ten as the Hub shows them.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-/// `1 file`, `2 files`.
-pub fn files(count: u64) -> String {
-    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
-}
+pub use engine::words::{files, size};
 
 /// Columns two blanks apart, as wide as needed; the last one is left as it is.
 pub fn table(rows: &[Vec<String>]) -> String {
@@ -111,12 +93,6 @@ pub fn queue_table(items: &[QueueItem], limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        let shown = [0, 999, 1000, 1_449_999, 999_949_999, 999_950_000, u64::MAX].map(size);
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.4 MB", "999.9 MB", "1.0 GB", "18446.7 PB"]);
-    }
 
     #[test]
     fn columns_line_up() {

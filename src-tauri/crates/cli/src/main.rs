@@ -7,6 +7,7 @@ mod commands;
 mod format;
 mod log;
 mod place;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -64,5 +65,6 @@ async fn run(command: Command) -> CommandResult {
         Command::Queue(args) => commands::queue::run(args).await,
         Command::Events(args) => commands::events::run(args).await,
         Command::Retry(args) => commands::retry::run(args).await,
+        Command::App(args) => Box::pin(commands::app::run(args)).await,
     }
 }

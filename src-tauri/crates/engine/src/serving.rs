@@ -208,7 +208,8 @@ impl Served {
 
     /// Its work is over: somebody asked for the end, or it was to end when done, and is.
     pub fn is_ending(&self) -> bool {
-        self.controls.stop.is_cancelled() || (*self.controls.finishing.borrow() && is_finished(&self.status()))
+        self.controls.stop.is_cancelled()
+            || (*self.controls.finishing.borrow() && is_finished(&self.status()))
     }
 
     /// What resolves [`Served::wanted_to_end`], for whoever cannot hold on to this.

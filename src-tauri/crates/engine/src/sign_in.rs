@@ -20,13 +20,23 @@ const LOCAL_CLIENT_ID: &str = "bucketbar";
 /// # Errors
 /// For any other Hub when nobody named one: an application has to be registered there.
 pub fn client_id(given: Option<&str>) -> Result<String> {
+    client_id_for(&hub::discover_endpoint()?, given)
+}
+
+/// [`client_id`] for the Hub at `endpoint`.
+///
+/// # Errors
+/// As there.
+pub fn client_id_for(endpoint: &Url, given: Option<&str>) -> Result<String> {
     let named = given.map(str::to_owned).or_else(|| std::env::var(CLIENT_ID_VARIABLE).ok());
     if let Some(id) = named.filter(|id| !id.trim().is_empty()) {
         return Ok(id.trim().to_owned());
     }
-    let endpoint = hub::discover_endpoint()?;
-    if is_this_machine(&endpoint) {
+    if is_this_machine(endpoint) {
         return Ok(LOCAL_CLIENT_ID.to_owned());
+    }
+    if let Some(built_in) = option_env!("BUCKETBAR_BUILD_CLIENT_ID").filter(|id| !id.is_empty()) {
+        return Ok(built_in.to_owned());
     }
     Err(EngineError::new(
         format!(

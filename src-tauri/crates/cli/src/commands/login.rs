@@ -1,10 +1,10 @@
 //! `login`: in the browser, with a code typed elsewhere, or with a pasted token.
 
 use std::io::{IsTerminal, Read};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::app::desktop::{open, opener};
 use engine::{EngineError, Result};
 use hub::{Grant, Hub, HubConfig, OAuthApp, SecretStore, StaticToken};
 
@@ -14,8 +14,6 @@ use crate::{CommandResult, Outcome};
 
 /// How long the person may take in the browser.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// A program that opens addresses, instead of the system's.
-const OPENER: &str = "BUCKETBAR_OPEN";
 const LONGEST_TOKEN: u64 = 4096;
 
 pub async fn run(args: Login) -> CommandResult {
@@ -57,7 +55,7 @@ async fn by_oauth(args: &Login, config: &HubConfig) -> Result<Grant> {
 
 async fn in_browser(app: &OAuthApp, opener: Option<String>) -> Result<Grant> {
     let sign_in = app.in_browser().await?;
-    let opened = opener.is_some_and(|opener| open(&opener, sign_in.url().as_str()));
+    let opened = opener.is_some_and(|opener| open(&opener, &[sign_in.url().as_str().as_ref()]));
     if opened {
         print_line("Allow BucketBar in the browser that opens. If none does, open this address:");
     } else {
@@ -72,35 +70,6 @@ async fn by_device(app: &OAuthApp) -> Result<Grant> {
     let page = sign_in.verification_uri_complete.as_ref().unwrap_or(&sign_in.verification_uri);
     print_line(&format!("Open {page} on any device and enter the code {}.", sign_in.user_code));
     Ok(sign_in.grant().await?)
-}
-
-/// The program that opens addresses here; none without a screen of the person's own.
-fn opener() -> Option<String> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let Some(opener) = set(OPENER) {
-        return Some(opener);
-    }
-    if set("SSH_CONNECTION").is_some() {
-        return None;
-    }
-    if cfg!(target_os = "macos") {
-        return Some("open".to_owned());
-    }
-    set("WAYLAND_DISPLAY").or_else(|| set("DISPLAY")).map(|_| "xdg-open".to_owned())
-}
-
-/// Whether it was started. The address holds no secret: what redeems the answer stays in this process.
-fn open(opener: &str, address: &str) -> bool {
-    let mut command = std::process::Command::new(opener);
-    command.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    match command.spawn() {
-        Ok(mut child) => {
-            // Nobody waits for a browser; the thread only takes its end, and goes with this process.
-            std::thread::spawn(move || child.wait());
-            true
-        }
-        Err(_) => false,
-    }
 }
 
 /// A token from standard input: on the command line every user of this machine could read it.

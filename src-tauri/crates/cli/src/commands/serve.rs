@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use engine::serving::{MountWindow, ReadOnly};
 use engine::{EngineError, Result, ServeConfig, Served, Status};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments::Serve;
+use crate::signals::Signals;
 use crate::{CommandResult, Outcome, format};
 
 /// The promise is five seconds in all.
@@ -89,35 +89,5 @@ fn say_what_is_left(status: &Status, bucket: &str) {
             format::files(left),
             format::size(status.unsent_bytes)
         );
-    }
-}
-
-/// SIGTERM, SIGINT and SIGHUP all mean: end tidily.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Signals> {
-        let listen = |kind: SignalKind| {
-            signal(kind).map_err(|error| {
-                EngineError::new(format!("Signals cannot be listened to ({error})."), "Try again.")
-            })
-        };
-        Ok(Signals {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
-use hub::{ErrorClass, Grant, Hub, HubConfig, HubError, OAuthApp, SecretStore, SignedIn, StaticToken, TokenSource};
+use hub::{
+    ErrorClass, Grant, Hub, HubConfig, HubError, OAuthApp, SecretStore, SignedIn, StaticToken, TokenSource,
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +17,7 @@ use super::api::AccountId;
 use super::api::accounts::{Account, AccountHealth, AccountKind, HfCliOffer};
 use super::api::error::{AppError, AppResult, ErrorCode};
 use super::api::event::Part;
-use super::keychain::{Keychain, KeptGrant};
+use super::keychain::{KeptGrant, Keychain};
 use super::store;
 use super::wake::Wake;
 use crate::hub_access::HubAccess;
@@ -70,7 +72,12 @@ struct State {
 
 impl Accounts {
     /// The accounts kept in `folder` for the Hub of `config`. Asks neither Hub nor keychain.
-    pub(super) fn open(config: HubConfig, folder: &Path, keychain: Arc<dyn Keychain>, wake: Arc<Wake>) -> Arc<Accounts> {
+    pub(super) fn open(
+        config: HubConfig,
+        folder: &Path,
+        keychain: Arc<dyn Keychain>,
+        wake: Arc<Wake>,
+    ) -> Arc<Accounts> {
         let origin = config.endpoint.as_str().trim_end_matches('/').to_owned();
         let file = folder.join("accounts.json");
         let kept: HashMap<String, Kept> = store::read_or_aside(&file).unwrap_or_default();
@@ -166,7 +173,8 @@ impl Accounts {
         if let Some(hub) = self.state.lock().hubs.get(&key) {
             return Ok(hub.clone());
         }
-        let hub = self.access(id).open(&self.config.cache_root).map_err(|e| AppError::of(ErrorCode::Disk, e))?;
+        let hub =
+            self.access(id).open(&self.config.cache_root).map_err(|e| AppError::of(ErrorCode::Disk, e))?;
         self.state.lock().hubs.insert(key, hub.clone());
         Ok(hub)
     }
@@ -292,7 +300,8 @@ impl Accounts {
             AccountKind::Environment => None,
             AccountKind::Browser | AccountKind::Device | AccountKind::Token => {
                 let keychain = Arc::clone(&self.keychain);
-                let kept: Arc<dyn SecretStore> = Arc::new(KeptGrant::new(keychain, id, &self.origin, &self.locks));
+                let kept: Arc<dyn SecretStore> =
+                    Arc::new(KeptGrant::new(keychain, id, &self.origin, &self.locks));
                 // Renewing needs no application's name: the grant knows whose it is.
                 let app = OAuthApp::new(&self.config, "bucketbar").ok()?;
                 let kept_in = kept.describe();

@@ -70,10 +70,6 @@ impl Book {
         self.kept.used.get(id).cloned().unwrap_or_default()
     }
 
-    pub fn all_used(&self) -> &BTreeMap<BucketId, Used> {
-        &self.kept.used
-    }
-
     pub fn pause(&self) -> Option<&Pause> {
         self.kept.pause.as_ref()
     }

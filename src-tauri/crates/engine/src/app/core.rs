@@ -73,7 +73,7 @@ impl AppConfig {
             home: BaseDirs::new().ok_or_else(homeless)?.home_dir().to_owned(),
             keychain: Arc::new(Keyring::of_system()),
             outside,
-            mounts: Arc::new(System),
+            mounts: Arc::new(System::default()),
             debounce: None,
             poll: None,
         })
@@ -106,6 +106,8 @@ pub struct App {
     pub(super) rows: RwLock<Arc<HashMap<BucketId, Arc<Vec<QueueRow>>>>>,
     /// The list of buckets: being asked for, and why the last try failed.
     pub(super) listing: Mutex<(bool, Option<AppError>)>,
+    /// Why nothing can be mounted here, as it was looked at last.
+    pub(super) mount_problem: Mutex<Option<AppError>>,
     /// Buckets of an earlier run are not all taken up yet.
     pub(super) starting: AtomicBool,
     pub(super) started_ms: Ms,
@@ -151,6 +153,7 @@ impl App {
             events: broadcast::Sender::new(EVENTS),
             rows: RwLock::default(),
             listing: Mutex::new((false, None)),
+            mount_problem: Mutex::default(),
             starting: AtomicBool::new(true),
             started_ms: now(),
             stop: CancellationToken::new(),
@@ -196,6 +199,8 @@ impl App {
 
     /// Accounts, environment, mounts at login, unsent files: everything that takes a while.
     async fn take_up(self: Arc<Self>) {
+        // What it says is in the state; nothing else depends on it here.
+        let _ = self.look_whether_to_mount().await;
         self.accounts.take_environment().await;
         self.adopt_mounts().await;
         self.serve_unsent().await;
@@ -255,10 +260,14 @@ fn book_name(origin: &str) -> String {
 fn take_lock(config: &AppConfig) -> AppResult<std::fs::File> {
     let path = config.state_dir.join("app.lock");
     let failed = |error: std::io::Error| {
-        AppError::of(ErrorCode::Disk, EngineError::disk("Making the state directory", &config.state_dir, &error))
+        AppError::of(
+            ErrorCode::Disk,
+            EngineError::disk("Making the state directory", &config.state_dir, &error),
+        )
     };
     crate::endpoint::private_dir(&config.state_dir).map_err(|error| AppError::of(ErrorCode::Disk, error))?;
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    let file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(AppError::new(

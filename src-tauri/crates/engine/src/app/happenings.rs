@@ -23,7 +23,9 @@ pub(super) fn of_notice(bucket: &str, notice: &Notice) -> Option<Happening> {
         (NoticeKind::Stale, _) => A::Stale,
         (NoticeKind::Recovered | NoticeKind::DatabaseRebuilt, _) => A::Recovered,
         // These stand in the queue, the list of conflicts, the status.
-        (NoticeKind::UploadFailed | NoticeKind::Conflict | NoticeKind::Offline | NoticeKind::Online, _) => return None,
+        (NoticeKind::UploadFailed | NoticeKind::Conflict | NoticeKind::Offline | NoticeKind::Online, _) => {
+            return None;
+        }
         (NoticeKind::Saved | NoticeKind::Mounted | NoticeKind::Unmounted, _) => return None,
     };
     let actions = match kind {
@@ -99,7 +101,10 @@ fn in_conflict(bucket: &str, conflict: &Conflict) -> Happening {
         bucket: Some(bucket.to_owned()),
         path: Some(conflict.path.clone()),
         cause: String::new(),
-        what: format!("{} was changed here and elsewhere; yours is kept as {}.", conflict.path, conflict.kept_as),
+        what: format!(
+            "{} was changed here and elsewhere; yours is kept as {}.",
+            conflict.path, conflict.kept_as
+        ),
         advice: "Keep yours, theirs, or both.".to_owned(),
         actions: vec![ActivityAction::Resolve, ActivityAction::Show],
     }
@@ -125,8 +130,7 @@ pub(super) fn is_settled(entry: &ActivityEntry, seen: &HashMap<&str, &Seen>) -> 
 /// from the state), and the newest in a few words.
 pub(super) fn troubles<'a>(unsolved: impl Iterator<Item = &'a ActivityEntry>) -> (u64, Option<String>) {
     use ActivityKind as A;
-    let elsewhere =
-        [A::UploadFailed, A::Conflict, A::DeletesHeld, A::SignInEnded, A::Recovered];
+    let elsewhere = [A::UploadFailed, A::Conflict, A::DeletesHeld, A::SignInEnded, A::Recovered];
     let mut count = 0;
     let mut newest: Option<&ActivityEntry> = None;
     for entry in unsolved.filter(|entry| !elsewhere.contains(&entry.kind)) {
@@ -173,7 +177,8 @@ mod tests {
     fn every_failure_has_its_kind() {
         use ActivityKind as A;
         use NoticeKind as N;
-        let kind = |n: NoticeKind, p: Option<&str>, full| of_notice("a/b", &notice(n, p, full)).map(|h| h.kind);
+        let kind =
+            |n: NoticeKind, p: Option<&str>, full| of_notice("a/b", &notice(n, p, full)).map(|h| h.kind);
         assert_eq!(kind(N::CallFailed, Some("WRITE"), false), Some(A::WriteFailed));
         assert_eq!(kind(N::CallFailed, Some("WRITE"), true), Some(A::DiskFull));
         assert_eq!(kind(N::CallFailed, Some("COMMIT"), false), Some(A::SyncFailed));
@@ -183,7 +188,8 @@ mod tests {
         assert_eq!(kind(N::Stale, Some("WRITE"), false), Some(A::Stale));
         assert_eq!(kind(N::Panicked, Some("READ"), false), Some(A::Trouble));
         assert_eq!(kind(N::Recovered, None, false), Some(A::Recovered));
-        for quiet in [N::UploadFailed, N::Conflict, N::Saved, N::Online, N::Offline, N::Mounted, N::Unmounted] {
+        for quiet in [N::UploadFailed, N::Conflict, N::Saved, N::Online, N::Offline, N::Mounted, N::Unmounted]
+        {
             assert_eq!(kind(quiet, None, false), None, "{quiet:?}");
         }
     }

@@ -152,7 +152,11 @@ impl KeptGrant {
     /// `account` at the Hub `origin`; its lock is a file in `locks`.
     pub fn new(keychain: Arc<dyn Keychain>, account: &str, origin: &str, locks: &Path) -> KeptGrant {
         let name: String = account.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        KeptGrant { keychain, entry: format!("{account} at {origin}"), lock: locks.join(format!("{name}.lock")) }
+        KeptGrant {
+            keychain,
+            entry: format!("{account} at {origin}"),
+            lock: locks.join(format!("{name}.lock")),
+        }
     }
 
     async fn call<T: Send + 'static>(

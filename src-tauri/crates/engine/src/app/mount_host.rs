@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use mounter::{Blocker, Force, Source};
+use mounter::{Blocker, Facts, Force, HelperClient, Os, Plan, Wanted};
 
 /// A mount of one of our servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub trait MountHost: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why not, and what to do.
-    fn check(&self) -> mounter::Result<()>;
+    async fn check(&self) -> mounter::Result<()>;
 
     /// All mounts of our servers.
     ///
@@ -28,30 +28,49 @@ pub trait MountHost: Send + Sync + 'static {
     /// When the system's table cannot be read.
     fn mounts(&self) -> mounter::Result<Vec<Mounted>>;
 
-    /// Mounts on a folder of ours, which is made.
+    /// Mounts as a volume, or in a folder of its own below `folder`; where, and what the person should know.
     ///
     /// # Errors
-    /// Those of [`mounter::mount`].
-    async fn mount(&self, source: &Source, dir: &Path) -> mounter::Result<()>;
+    /// Those of [`mounter::mount_somewhere`].
+    async fn mount(&self, wanted: &Wanted, folder: &Path) -> mounter::Result<(PathBuf, Vec<String>)>;
 
-    /// Unmounts, and removes the folder when it is empty.
+    /// Unmounts, and removes the folder that was made for it.
     ///
     /// # Errors
-    /// Those of [`mounter::unmount`].
-    async fn unmount(&self, dir: &Path, force: Force) -> mounter::Result<()>;
+    /// Those of [`mounter::unmount_anywhere`].
+    async fn unmount(&self, place: &Path, force: Force) -> mounter::Result<()>;
 
     /// Programs that use the mount.
-    async fn blockers(&self, dir: &Path) -> Vec<Blocker>;
+    async fn blockers(&self, place: &Path) -> Vec<Blocker>;
 }
 
-/// This system's own.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct System;
+/// This system's own: directly, or by BucketBar's helper.
+#[derive(Debug, Clone)]
+pub struct System {
+    helper: HelperClient,
+}
+
+impl Default for System {
+    fn default() -> Self {
+        System { helper: HelperClient::here() }
+    }
+}
+
+impl System {
+    async fn plan(&self, folder: &Path) -> mounter::Result<Plan> {
+        mounter::plan(&Facts {
+            os: Os::here(),
+            is_root: rustix::process::geteuid().is_root(),
+            helper: self.helper.state().await,
+            folder: folder.to_owned(),
+        })
+    }
+}
 
 #[async_trait]
 impl MountHost for System {
-    fn check(&self) -> mounter::Result<()> {
-        mounter::check_permission(Path::new("a folder"))
+    async fn check(&self) -> mounter::Result<()> {
+        self.plan(Path::new("/")).await.map(|_| ())
     }
 
     fn mounts(&self) -> mounter::Result<Vec<Mounted>> {
@@ -59,22 +78,17 @@ impl MountHost for System {
         Ok(mounts.map(|mount| Mounted { mount_point: mount.mount_point, token: mount.token }).collect())
     }
 
-    async fn mount(&self, source: &Source, dir: &Path) -> mounter::Result<()> {
-        mounter::make_mount_point(dir).await?;
-        let mounted = mounter::mount(source, dir).await;
-        if mounted.is_err() {
-            mounter::remove_mount_point(dir).await;
-        }
-        mounted
+    async fn mount(&self, wanted: &Wanted, folder: &Path) -> mounter::Result<(PathBuf, Vec<String>)> {
+        let plan = self.plan(folder).await?;
+        let mounted = mounter::mount_somewhere(&plan, wanted, &self.helper).await?;
+        Ok((mounted.path, mounted.notes))
     }
 
-    async fn unmount(&self, dir: &Path, force: Force) -> mounter::Result<()> {
-        mounter::unmount(dir, force).await?;
-        mounter::remove_mount_point(dir).await;
-        Ok(())
+    async fn unmount(&self, place: &Path, force: Force) -> mounter::Result<()> {
+        mounter::unmount_anywhere(place, force, &self.helper).await
     }
 
-    async fn blockers(&self, dir: &Path) -> Vec<Blocker> {
-        mounter::blockers(dir).await
+    async fn blockers(&self, place: &Path) -> Vec<Blocker> {
+        mounter::blockers(place).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use mounter::{Force, Reason, Source};
+use mounter::{Force, Reason, Token, VolumeName, Wanted};
 
 use super::api::activity::{ActivityAction, ActivityKind};
 use super::api::buckets::{Program, Unmounted};
@@ -80,7 +80,7 @@ impl App {
         read_only: Option<bool>,
         account: Option<String>,
     ) -> AppResult<()> {
-        self.config.mounts.check()?;
+        self.look_whether_to_mount().await?;
         self.refuse_overlap(slot)?;
         let used = self.book.lock().used(&slot.id);
         let by_default = self.settings.read().read_only_by_default;
@@ -112,25 +112,25 @@ impl App {
             slot.set_mounted(Some((place, now())));
             return Ok(());
         }
-        let source = slot.with_served(|served| {
+        let wanted = slot.with_served(|served| {
             served.open_mount_window(WINDOW);
-            let first = served.first_line();
-            let read_only = served.read_only().is_some();
-            Source { port: first.port, export: first.export.clone(), read_only }
+            let token = Token::parse(served.mount_token())?;
+            let name = VolumeName::nearest(slot.path.volume(), "Bucket");
+            Some(Wanted {
+                port: served.first_line().port,
+                token,
+                read_only: served.read_only().is_some(),
+                name,
+            })
         });
-        let Some(source) = source else {
+        let Some(wanted) = wanted.flatten() else {
             return Err(AppError::new(ErrorCode::Internal, "The bucket's server is gone.", "Try again."));
         };
-        let dir = mounter::normalize(&self.mount_dir(slot)?).await;
-        let dir = match dir {
-            Ok(dir) => dir,
-            // The mount folder itself is missing: making the mount point makes it.
-            Err(error) if error.reason == Reason::Missing => self.mount_dir(slot)?,
-            Err(error) => return Err(error.into()),
-        };
-        match self.config.mounts.mount(&source, &dir).await {
-            Ok(()) => {
-                slot.set_mounted(Some((dir, now())));
+        let folder = PathBuf::from(&self.settings.read().mount_folder);
+        match self.config.mounts.mount(&wanted, &folder).await {
+            Ok((place, notes)) => {
+                notes.iter().for_each(|note| tracing::info!(bucket = slot.id, "{note}"));
+                slot.set_mounted(Some((place, now())));
                 Ok(())
             }
             Err(error) => {
@@ -139,22 +139,6 @@ impl App {
                 Err(error.into())
             }
         }
-    }
-
-    /// A folder for it that no other bucket uses: `NAME`, else `NAME (OWNER)`.
-    fn mount_dir(&self, slot: &Slot) -> AppResult<PathBuf> {
-        let folder = PathBuf::from(&self.settings.read().mount_folder);
-        let volume = slot.path.volume();
-        let taken: Vec<PathBuf> =
-            self.all_slots().iter().filter(|other| other.id != slot.id).filter_map(|other| other.mount_point()).collect();
-        let names = [volume.to_owned(), format!("{volume} ({})", slot.path.bucket.namespace)];
-        let free = |name: &String| {
-            let dir = folder.join(name);
-            !taken.contains(&dir) && !taken.iter().any(|place| place.file_name() == dir.file_name())
-        };
-        let name = names.iter().find(|name| free(name)).cloned();
-        let name = name.unwrap_or_else(|| slot.id.replace('/', " - "));
-        Ok(folder.join(name))
     }
 
     /// Two states of one file would not see each other's changes.
@@ -173,10 +157,18 @@ impl App {
         Ok(())
     }
 
+    /// Whether mounting is possible here; kept for the state.
+    pub(super) async fn look_whether_to_mount(&self) -> AppResult<()> {
+        let problem = self.config.mounts.check().await.err().map(AppError::from);
+        self.mount_problem.lock().clone_from(&problem);
+        problem.map_or(Ok(()), Err)
+    }
+
     /// Who sees the bucket in the list; else the default account.
     fn account_of(&self, slot: &Slot) -> Option<String> {
         let bucket = slot.path.bucket.to_string();
-        let listed = self.book.lock().listed().iter().find(|one| one.id == bucket).and_then(|one| one.account.clone());
+        let listed =
+            self.book.lock().listed().iter().find(|one| one.id == bucket).and_then(|one| one.account.clone());
         listed.or_else(|| self.accounts.list().into_iter().find(|one| one.is_default).map(|one| one.id))
     }
 
@@ -186,7 +178,12 @@ impl App {
     }
 
     /// Starts the bucket's server; another process that serves it gives way first.
-    async fn serve(self: &Arc<Self>, slot: &Arc<Slot>, read_only: bool, account: Option<String>) -> AppResult<()> {
+    async fn serve(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        read_only: bool,
+        account: Option<String>,
+    ) -> AppResult<()> {
         take_over(slot).await;
         let mut config = ServeConfig::new(slot.path.clone(), slot.state_dir.clone());
         config.read_only = read_only;
@@ -197,7 +194,8 @@ impl App {
             config.cache_bytes = settings.cache_bytes;
             config.reserve_bytes = settings.reserve_bytes;
         }
-        if let Some((uid, gid)) = Endpoint::read(&slot.state_dir).ok().flatten().and_then(|known| known.owner) {
+        if let Some((uid, gid)) = Endpoint::read(&slot.state_dir).ok().flatten().and_then(|known| known.owner)
+        {
             // A kernel's mount lives on with whoever owned it.
             (config.uid, config.gid) = (uid, gid);
         }
@@ -207,7 +205,7 @@ impl App {
         for warning in served.warnings() {
             tracing::warn!(bucket = slot.id, "{warning}");
         }
-        self.set_limits_of(&served);
+        self.set_limits(served.fs());
         let over = served.watch_end();
         let live = slot.set_served(served);
         self.watch(slot, live, over);
@@ -215,16 +213,21 @@ impl App {
         Ok(())
     }
 
-    fn set_limits_of(&self, served: &Served) {
+    pub(super) fn set_limits(&self, fs: &bucketfs::BucketFs) {
         if self.book.lock().pause().is_some() {
-            served.fs().pause();
+            fs.pause();
         } else {
-            served.fs().resume();
+            fs.resume();
         }
     }
 
     /// Passes the news of a served bucket on, and ends its server when its work is done.
-    fn watch(self: &Arc<Self>, slot: &Arc<Slot>, live: super::slot::Live, over: impl Future<Output = ()> + Send + 'static) {
+    fn watch(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        live: super::slot::Live,
+        over: impl Future<Output = ()> + Send + 'static,
+    ) {
         let (app, slot) = (Arc::clone(self), Arc::clone(slot));
         self.tasks.spawn(async move {
             let mut news = live.fs.news();
@@ -277,7 +280,11 @@ impl App {
     }
 
     /// Unmounts; uploads go on, and when they are done the server ends.
-    pub(super) async fn unmount_bucket(self: &Arc<Self>, bucket: &str, consent: Option<&str>) -> AppResult<Unmounted> {
+    pub(super) async fn unmount_bucket(
+        self: &Arc<Self>,
+        bucket: &str,
+        consent: Option<&str>,
+    ) -> AppResult<Unmounted> {
         let slot = self.slot(bucket)?;
         let _one = slot.ops.lock().await;
         let Some(place) = slot.mount_point() else {
@@ -303,7 +310,8 @@ impl App {
                 let by = self.config.mounts.blockers(&place).await;
                 let by: Vec<Program> = by.into_iter().map(|b| Program { pid: b.pid, name: b.name }).collect();
                 let names: Vec<String> = by.iter().map(|program| program.name.clone()).collect();
-                let who = if names.is_empty() { "A program".to_owned() } else { crate::words::some_of(&names, 3) };
+                let who =
+                    if names.is_empty() { "A program".to_owned() } else { crate::words::some_of(&names, 3) };
                 let uses = if names.len() > 1 { "use" } else { "uses" };
                 let question = format!(
                     "{who} still {uses} {}. Unmount all the same? What they have not saved is lost.",
@@ -328,7 +336,10 @@ impl App {
             // Whoever mounts or unmounts now sets it right.
             let Ok(_one) = slot.ops.try_lock() else { continue };
             let Some(live) = slot.live() else {
-                if slot.mount_point().is_some_and(|place| !mounts.iter().any(|mount| mount.mount_point == place)) {
+                if slot
+                    .mount_point()
+                    .is_some_and(|place| !mounts.iter().any(|mount| mount.mount_point == place))
+                {
                     slot.set_mounted(None);
                     self.wake.urgent(Part::Buckets);
                 }
@@ -380,7 +391,9 @@ impl App {
         for mount in mounts {
             let of = known.iter().find(|(_, endpoint)| endpoint.mount_token == mount.token);
             match of {
-                Some((_, endpoint)) if endpoint.hub == self.accounts.origin() => self.adopt(&mount, endpoint).await,
+                Some((_, endpoint)) if endpoint.hub == self.accounts.origin() => {
+                    self.adopt(&mount, endpoint).await
+                }
                 Some(_) => {}
                 None => self.clean(&mount).await,
             }
@@ -422,12 +435,16 @@ impl App {
         for (state_dir, endpoint) in self.home.all() {
             let id = endpoint.bucket_path();
             let clean = self.book.lock().used(&id).clean;
-            if self.stop.is_cancelled() || clean || endpoint.hub != self.accounts.origin() || !endpoint.opened {
+            if self.stop.is_cancelled() || clean || endpoint.hub != self.accounts.origin() || !endpoint.opened
+            {
                 continue;
             }
             let Ok(slot) = self.slot(&id) else { continue };
             let _one = slot.ops.lock().await;
-            if slot.live().is_some() || slot.state_dir != state_dir || ControlClient::new(&state_dir, &id).is_running().await {
+            if slot.live().is_some()
+                || slot.state_dir != state_dir
+                || ControlClient::new(&state_dir, &id).is_running().await
+            {
                 continue;
             }
             let account = self.book.lock().used(&id).account.or_else(|| self.account_of(&slot));

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::api::error::AppResult;
 
-/// The desktop. The window's shell gives its own, `bucketbarctl app` one without a window.
+/// The desktop. The window's shell gives its own; [`Desktop`](super::desktop::Desktop) is the one without
+/// a window.
 /// Calls return at once: nobody waits for a browser.
 pub trait Outside: Send + Sync + 'static {
     /// Opens an address (of the Hub's origin only: checked before) in the person's browser.

@@ -155,15 +155,14 @@ impl Pulse {
         for slot in app.all_slots() {
             let Some(live) = slot.live() else { continue };
             // The database is on a disk: not on a thread of the runtime.
+            let bucket = slot.id.clone();
             let looked = tokio::task::spawn_blocking(move || {
                 let status = live.fs.status();
-                (live.fs.queue(), status, decisions::of(&live.fs))
+                (live.fs.queue(), status, decisions::of(&bucket, &live.fs))
             });
             let Ok((items, status, (conflicts, held))) = looked.await else { continue };
             let id = &slot.id;
             let rows: Vec<QueueRow> = items.into_iter().map(|item| row(id, item)).collect();
-            let conflicts: Vec<Conflict> = conflicts.into_iter().map(|one| decisions::conflict(id, one)).collect();
-            let held = held.map(|held| decisions::held(id, held));
             let sync = sync(&rows, &status, conflicts.len() as u64);
             seen.push(Seen { rows: Arc::new(rows), sync, conflicts, held, slot });
         }
@@ -187,7 +186,8 @@ impl Pulse {
             for row in Arc::make_mut(&mut one.rows) {
                 if let RowState::Uploading { done, total, bytes_per_s, seconds_left } = &mut row.state {
                     *bytes_per_s = share;
-                    *seconds_left = share.filter(|share| *share > 0).map(|share| total.saturating_sub(*done) / share);
+                    *seconds_left =
+                        share.filter(|share| *share > 0).map(|share| total.saturating_sub(*done) / share);
                 }
             }
         }
@@ -330,7 +330,9 @@ fn bytes_left(rows: &[QueueRow]) -> u64 {
 
 fn going(rows: &[QueueRow]) -> impl Iterator<Item = (String, u64, u64)> + '_ {
     rows.iter().filter_map(|row| match &row.state {
-        RowState::Uploading { done, total, .. } => Some((format!("{}\n{}", row.bucket, row.path), *done, *total)),
+        RowState::Uploading { done, total, .. } => {
+            Some((format!("{}\n{}", row.bucket, row.path), *done, *total))
+        }
         RowState::Committing => Some((format!("{}\n{}", row.bucket, row.path), row.bytes, row.bytes)),
         _ => None,
     })
@@ -344,7 +346,14 @@ fn row(bucket: &str, item: QueueItem) -> QueueRow {
         _ => RowAction::None,
     };
     let state = row_state(item.state);
-    QueueRow { bucket: bucket.to_owned(), path: item.path, action, bytes: item.bytes, attempts: item.attempts, state }
+    QueueRow {
+        bucket: bucket.to_owned(),
+        path: item.path,
+        action,
+        bytes: item.bytes,
+        attempts: item.attempts,
+        state,
+    }
 }
 
 fn row_state(state: ItemState) -> RowState {

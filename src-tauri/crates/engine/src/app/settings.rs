@@ -14,7 +14,7 @@ const SMALLEST_RATE: u64 = 10_000;
 /// What holds before anybody chose anything.
 pub(super) fn defaults(home: &Path) -> Settings {
     Settings {
-        mount_folder: home.join("BucketBar").display().to_string(),
+        mount_folder: mounter::default_folder(home).display().to_string(),
         start_at_login: false,
         mount_at_login: Vec::new(),
         cache_bytes: None,
@@ -81,7 +81,10 @@ fn check(settings: &Settings) -> AppResult<()> {
         return Err(AppError::invalid("The cache cannot be smaller than 64 MB.", ""));
     }
     if settings.upload_bytes_per_s.is_some_and(|rate| rate < SMALLEST_RATE) {
-        return Err(AppError::invalid("Uploads cannot be slower than 10 kB a second.", "Pause them instead."));
+        return Err(AppError::invalid(
+            "Uploads cannot be slower than 10 kB a second.",
+            "Pause them instead.",
+        ));
     }
     if settings.telemetry {
         return Err(AppError::invalid("BucketBar has no telemetry to switch on.", ""));
@@ -104,7 +107,7 @@ mod tests {
     #[test]
     fn some_fields_change_and_bad_ones_change_nothing() {
         let settings = defaults(Path::new("/home/a"));
-        assert_eq!(settings.mount_folder, "/home/a/BucketBar");
+        assert_eq!(settings.mount_folder, "/home/a/Buckets");
         let change = json!({"parallel_uploads": 5, "notifications": {"conflict": false}, "client_id": "x"});
         let better = changed(&settings, &change).unwrap();
         assert_eq!((better.parallel_uploads, better.notifications.len()), (5, 1));
@@ -131,7 +134,8 @@ mod tests {
     fn a_bad_field_of_the_file_costs_only_itself() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("settings.json");
-        std::fs::write(&file, r#"{"parallel_uploads": 99, "read_only_by_default": true, "gone": 1}"#).unwrap();
+        std::fs::write(&file, r#"{"parallel_uploads": 99, "read_only_by_default": true, "gone": 1}"#)
+            .unwrap();
         let settings = read(&file, Path::new("/home/a"));
         assert_eq!((settings.parallel_uploads, settings.read_only_by_default), (3, true));
     }

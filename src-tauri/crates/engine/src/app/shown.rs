@@ -12,9 +12,10 @@ use super::slot::Slot;
 use crate::sign_in;
 
 pub(super) fn state(app: &App, seen: &[Seen], status: AppStatus) -> AppState {
-    let syncs: HashMap<&str, &BucketSync> = seen.iter().map(|one| (one.slot.id.as_str(), &one.sync)).collect();
+    let syncs: HashMap<&str, &BucketSync> =
+        seen.iter().map(|one| (one.slot.id.as_str(), &one.sync)).collect();
     let (asking, error) = app.listing.lock().clone();
-    let mount_problem = app.config.mounts.check().err().map(Into::into);
+    let mount_problem = app.mount_problem.lock().clone();
     let settings = app.settings.read().clone();
     AppState {
         revision: 0,
@@ -44,7 +45,8 @@ pub(super) fn state(app: &App, seen: &[Seen], status: AppStatus) -> AppState {
 
 /// One bucket as it is shown.
 pub(super) fn bucket(app: &App, slot: &Arc<Slot>) -> Bucket {
-    let sync = app.state().buckets.iter().flat_map(|group| &group.buckets).find(|one| one.id == slot.id).cloned();
+    let sync =
+        app.state().buckets.iter().flat_map(|group| &group.buckets).find(|one| one.id == slot.id).cloned();
     let syncs = HashMap::new();
     let mut all = groups(app, &syncs).into_iter().flat_map(|group| group.buckets);
     let mut bucket = all.find(|one| one.id == slot.id).unwrap_or_else(|| of_slot(app, slot));

@@ -167,8 +167,4 @@ impl Slot {
         }
         new
     }
-
-    pub fn phase(&self) -> Phase {
-        self.state.lock().phase
-    }
 }

@@ -190,5 +190,4 @@ macro_rules! names {
     };
 }
 all_commands!(names);
-#[cfg(test)]
 pub(crate) use all_commands;
