@@ -32,6 +32,7 @@ const VIEWS = [
   ["lost", "activity"],
   ["ended", "activity"],
   ["dead", "activity"],
+  ["broken", "activity", "brokenList"],
   ["idle", "settings/general"],
   ["accounts", "settings/accounts"],
   ["accounts", "settings/accounts", "signOut"],
@@ -70,6 +71,11 @@ const tab = (nth) => click(".toolbar [role=tab]", nth);
 const DEEDS = {
   saved: tab(1),
   removed: tab(2),
+  brokenList: async (page) => {
+    await tab(1)(page);
+    await page.getByRole("button").waitFor();
+    page.faults.length = 0;
+  },
   pauseMenu: click(".status-deeds [aria-haspopup=menu]"),
   chooseBucket: click(".sidebar-list .side-item", 1),
   rowMenu: async (page) => {

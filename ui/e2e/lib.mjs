@@ -102,16 +102,18 @@ export async function shot(page, name) {
 
 const results = { passed: 0, failed: 0 };
 
-/** Runs one check; a failure is printed and counted, and the next one goes on. */
+/** Runs one check; a failure is printed and counted, and the next one goes on. Whether it did well. */
 export async function check(name, work) {
   const began = Date.now();
   try {
     await work();
     results.passed += 1;
     console.log(`ok   ${name} (${Date.now() - began} ms)`);
+    return true;
   } catch (error) {
     results.failed += 1;
     console.log(`FAIL ${name}\n     ${String(error?.stack ?? error).split("\n").slice(0, 14).join("\n     ")}`);
+    return false;
   }
 }
 

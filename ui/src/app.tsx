@@ -55,7 +55,7 @@ export function App() {
         </div>
       )}
       {route.page === "activity" && <ActivityPage app={view.app} reveal={route.entry} />}
-      {route.page === "settings" && <SettingsPage key={route.pane} app={view.app} first={route.pane} />}
+      {route.page === "settings" && <SettingsPage app={view.app} pane={route.pane} />}
       {route.page === "welcome" && <WelcomePage app={view.app} />}
       {route.page === "new-bucket" && <NewBucketPage app={view.app} />}
     </>

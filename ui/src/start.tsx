@@ -1,6 +1,7 @@
 // Draws the app with a host and a language: once for real, and by the gallery of states for tests.
 import { render } from "preact";
 import { App } from "./app";
+import { Boundary } from "./components/boundary";
 import { TextsContext } from "./components/context";
 import type { Host } from "./host/host";
 import { ModelContext } from "./state/hooks";
@@ -23,7 +24,9 @@ export function start(host: Host, root: HTMLElement): void {
   render(
     <TextsContext.Provider value={textsFor(chooseLocale())}>
       <ModelContext.Provider value={model}>
-        <App />
+        <Boundary>
+          <App />
+        </Boundary>
       </ModelContext.Provider>
     </TextsContext.Provider>,
     root,

@@ -22,6 +22,9 @@ export const en = {
   loading: "One moment…",
   "fatal.title": "BucketBar does not answer",
   "link.lost": "The connection to BucketBar was lost. What you see may be out of date; it comes back by itself.",
+  "broken.title": "This window has a fault",
+  "broken.text": "Uploads and mounts go on without it. Please report what you did just now.",
+  "broken.reload": "Reload window",
   "ended.title": "BucketBar has ended",
   "ended.text": "What is not on the Hub yet is kept on this computer and goes up when BucketBar is started again.",
 
@@ -212,6 +215,7 @@ export const en = {
   "signOut.yes": "Sign out",
 
   "welcome.title": "Your buckets, in Finder’s reach",
+  "welcome.titleLinux": "Your buckets, among your folders",
   "welcome.text": "BucketBar mounts Hugging Face buckets like disks. Drag files in, and they are on the Hub. Sign in to begin.",
   "welcome.signedInAs": "Signed in as {name}",
   "welcome.keychain": "Your sign-in is kept in the keychain of {machine} and nowhere else.",

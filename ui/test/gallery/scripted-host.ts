@@ -12,6 +12,8 @@ export interface Script {
   /** What a command that asks first says. */
   question?: { question: string; facts: string[]; possible: boolean };
   helper?: HelperState;
+  /** The lists are nonsense, so that drawing them fails. */
+  broken?: boolean;
   connected?: boolean;
   ended?: boolean;
 }
@@ -34,7 +36,7 @@ export function scriptedHost(script: Script): Host & { calls: Call[] } {
       const rows = script.queue.filter((row) => bucket === undefined || row.bucket === bucket);
       return { offset, total: rows.length, rows: rows.slice(offset, offset + limit) };
     },
-    saved: () => ({ rows: script.saved }),
+    saved: () => ({ rows: script.broken ? [null] : script.saved }),
     recent_deletes: ({ bucket }: Commands["recent_deletes"]["args"]) => ({ rows: script.removed.filter((row) => row.bucket === bucket) }),
     set_settings: ({ change }: { change: Partial<Settings> }) => {
       script.app = { ...script.app, settings: { ...script.app.settings, ...change } };

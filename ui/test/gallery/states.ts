@@ -332,6 +332,7 @@ export const STATES: Record<string, () => Script> = {
   problem: () => script({}, { fail: { pause: { code: "internal", what: "Pausing did not work: the engine is busy.", advice: "Try again in a moment.", may_retry: true } } }),
   lost: () => script({}, { connected: false }),
   ended: () => script({}, { ended: true }),
+  broken: () => script({}, { broken: true }),
   dead: () => script({}, { fail: { snapshot: { code: "offline", what: "The engine does not answer.", advice: "Start BucketBar again.", may_retry: true } } }),
   "sign-in-browser": () => script({ ...signedOut, sign_in: { step: "browser", url: "https://huggingface.co/oauth/authorize?client_id=x", opened: true, until_ms: NOW + 10 * MINUTE } }),
   "sign-in-device": () =>

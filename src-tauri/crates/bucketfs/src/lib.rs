@@ -13,7 +13,6 @@ pub mod content;
 mod durable;
 pub mod error;
 pub mod event;
-pub mod faults;
 pub mod local;
 mod names;
 mod ops;

@@ -61,8 +61,12 @@ function Facts({ place, facts }: { place: string; facts: readonly string[] }) {
 
 const QUEUE_ICON: Record<QueueRow["action"], IconName> = { upload: "file", delete: "trash", move: "transfer", none: "laptop" };
 
+/** A wait that is over in a minute needs no clock. */
+const SOON_MS = 60_000;
+
 export function QueueRowView({ row, deeds }: { row: QueueRow; deeds: RowDeeds }) {
   const { t, locale } = useTexts();
+  const now = useNow();
   const { name, place } = whereIs(row.bucket, row.path);
   const file = <FileName name={name} />;
   const state = row.state;
@@ -122,7 +126,7 @@ export function QueueRowView({ row, deeds }: { row: QueueRow; deeds: RowDeeds })
               <span class="row-why" data-user>
                 {sentence(state.why)}
               </span>
-              {state.until_ms !== null && <span class="row-fact numeric">{t("row.until", { time: clock(state.until_ms, locale) })}</span>}
+              {state.until_ms !== null && state.until_ms - now > SOON_MS && <span class="row-fact numeric">{t("row.until", { time: clock(state.until_ms, locale) })}</span>}
             </>
           }
         />
@@ -149,7 +153,10 @@ export function QueueRowView({ row, deeds }: { row: QueueRow; deeds: RowDeeds })
 
 const size = (row: QueueRow, locale: string) => (row.action === "upload" ? [bytes(row.bytes, locale)] : []);
 
-/** The engine's reasons are parts of sentences in places; here they stand alone. */
+/** Sentences beside one another each have an end. */
+const ended = (text: string) => (/[.!?…]$/.test(text) ? text : `${text}.`);
+
+/** The reasons why a row waits are parts of sentences in places; here they stand alone. */
 function sentence(text: string): string {
   return text.charAt(0).toLocaleUpperCase() + text.slice(1);
 }
@@ -157,7 +164,7 @@ function sentence(text: string): string {
 function Cause({ why, advice }: { why: string; advice: string }) {
   return (
     <p class="row-cause selectable" data-user>
-      {sentence(why)} {advice !== "" && <span class="secondary">{sentence(advice)}</span>}
+      {ended(why)} {advice !== "" && <span class="secondary">{ended(advice)}</span>}
     </p>
   );
 }

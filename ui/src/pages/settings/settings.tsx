@@ -1,5 +1,5 @@
 // Settings: panes at the side (above, where it is narrow). Each change is kept at once; the engine's answer is shown.
-import { useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import type { AppState, Settings } from "../../api/engine";
 import { Tabs } from "../../components/choices";
 import { useTexts } from "../../components/context";
@@ -23,11 +23,17 @@ export interface PaneProps {
   change: (change: Partial<Settings>) => Promise<boolean>;
 }
 
-export function SettingsPage({ app, first }: { app: AppState; first: Pane }) {
+/** Which pane is shown stands in the address. */
+export function SettingsPage({ app, pane }: { app: AppState; pane: Pane }) {
   const { t } = useTexts();
   const { run } = useModel();
-  const [pane, setPane] = useState<Pane>(first);
-  const change = async (part: Partial<Settings>) => (await run("set_settings", { change: part })) !== null;
+  // One after another: what was chosen last is what is kept.
+  const last = useRef<Promise<unknown>>(Promise.resolve());
+  const change = (part: Partial<Settings>) => {
+    const done = last.current.then(async () => (await run("set_settings", { change: part })) !== null);
+    last.current = done;
+    return done;
+  };
   const props: PaneProps = { app, change };
   return (
     <div class="settings">
@@ -38,7 +44,7 @@ export function SettingsPage({ app, first }: { app: AppState; first: Pane }) {
           className="side-tabs"
           vertical
           value={pane}
-          onChange={setPane}
+          onChange={(next) => (location.hash = `#/settings/${next}`)}
           options={PANES.map((value) => ({ value, label: t(`pane.${value}`) }))}
           render={(option) => (
             <>
@@ -49,16 +55,16 @@ export function SettingsPage({ app, first }: { app: AppState; first: Pane }) {
         />
       </nav>
       <main class="settings-page">
-       <div class="settings-main" id="settings-panel" role="tabpanel" aria-labelledby={`settings-panel-tab-${pane}`} tabIndex={0}>
-        <h1>{t(`pane.${pane}`)}</h1>
-        <Problem />
-        {pane === "general" && <GeneralPane {...props} />}
-        {pane === "accounts" && <AccountsPane {...props} />}
-        {pane === "transfers" && <TransfersPane {...props} />}
-        {pane === "storage" && <StoragePane {...props} />}
-        {pane === "notifications" && <NotificationsPane {...props} />}
-        {pane === "advanced" && <AdvancedPane {...props} />}
-       </div>
+        <div class="settings-main" id="settings-panel" role="tabpanel" aria-labelledby={`settings-panel-tab-${pane}`} tabIndex={0}>
+          <h1>{t(`pane.${pane}`)}</h1>
+          <Problem />
+          {pane === "general" && <GeneralPane {...props} />}
+          {pane === "accounts" && <AccountsPane {...props} />}
+          {pane === "transfers" && <TransfersPane {...props} />}
+          {pane === "storage" && <StoragePane {...props} />}
+          {pane === "notifications" && <NotificationsPane {...props} />}
+          {pane === "advanced" && <AdvancedPane {...props} />}
+        </div>
       </main>
     </div>
   );

@@ -96,7 +96,7 @@ function SignInStep({ app }: { app: AppState }) {
   const { t } = useTexts();
   const account = app.accounts[0];
   return (
-    <StepFrame icon="bucket" title={t("welcome.title")} text={t("welcome.text")}>
+    <StepFrame icon="bucket" title={t(app.about.os === "macos" ? "welcome.title" : "welcome.titleLinux")} text={t("welcome.text")}>
       {app.status.signed_in && account ? (
         <p class="done-line">
           <Icon name="saved" tone="good" size={18} />
