@@ -181,6 +181,11 @@ pub(crate) fn refused(refusal: Refusal, name: &str) -> Error {
             format!("An earlier write to {name} failed, so a part of it is missing."),
         )
         .advise("Copy the file again."),
+        Refusal::HoleForWantOfRoom => Error::new(
+            ErrorKind::NoSpace,
+            format!("A part of {name} is missing: the disk was full when it was written."),
+        )
+        .advise("Free some space and copy the file again."),
         Refusal::Retired => Error::new(ErrorKind::Slow, format!("{name} is being given up and taken back.")),
     }
 }

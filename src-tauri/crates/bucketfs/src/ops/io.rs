@@ -162,7 +162,9 @@ impl BucketFs {
         if let Some(staged) = self.staging.get(id) {
             match blocking(move || Ok(staged.commit())).await? {
                 Ok(()) | Err(Refusal::Retired) => {}
-                Err(Refusal::Hole) => return Err(refused(Refusal::Hole, &self.path_of(&node))),
+                Err(hole @ (Refusal::Hole | Refusal::HoleForWantOfRoom)) => {
+                    return Err(refused(hole, &self.path_of(&node)));
+                }
                 Err(Refusal::Disk(error)) => return Ok(self.sync_failed(&node, &error.to_string())),
             }
         }

@@ -45,6 +45,8 @@ pub struct Staged {
     /// The names of the two files are on stable storage.
     named: AtomicBool,
     changed: Mutex<Instant>,
+    /// The last write that failed did so because the disk was full.
+    was_full: AtomicBool,
 }
 
 struct Gate {
@@ -65,6 +67,8 @@ pub enum Refusal {
     Retired,
     /// An earlier write failed and left a hole.
     Hole,
+    /// The same, and the cause was a full disk: the program is to hear that, it says so in its own words.
+    HoleForWantOfRoom,
     Disk(io::Error),
 }
 
@@ -128,6 +132,7 @@ impl Staged {
             unsynced: AtomicBool::new(true),
             named: AtomicBool::new(false),
             changed: Mutex::new(Instant::now()),
+            was_full: AtomicBool::new(false),
         }
     }
 
@@ -141,6 +146,11 @@ impl Staged {
         self.changed.lock().elapsed()
     }
 
+    /// Takes the bytes, or leaves a hole.
+    ///
+    /// A durable write of a file that has a hole elsewhere takes its bytes and is refused all the same: it is what
+    /// Apple's client sends after the COMMIT failed because of the hole, and the last call whose error reaches a
+    /// program that changes no attributes (macos-nfs.md B2, B3).
     pub fn write(&self, offset: u64, data: &[u8], durable: bool) -> Result<Moved, Refusal> {
         let gate = self.gate.read();
         if gate.retired {
@@ -151,12 +161,28 @@ impl Staged {
         let outcome = self.write_through(range.clone(), data, durable);
         let mut layout = self.layout.lock();
         layout.in_flight -= 1;
-        if outcome.is_err() {
+        if let Err(refusal) = &outcome {
+            self.remember_cause(refusal);
             layout.failed(range.clone());
             drop(layout);
             self.record_hole(range);
+        } else if durable && !layout.holes.is_empty() {
+            return Err(self.hole());
         }
         outcome
+    }
+
+    fn remember_cause(&self, refusal: &Refusal) {
+        let full = matches!(refusal, Refusal::Disk(error) if error.kind() == io::ErrorKind::StorageFull);
+        self.was_full.store(full, Ordering::Relaxed);
+    }
+
+    /// What is answered while there is a hole.
+    fn hole(&self) -> Refusal {
+        match self.was_full.load(Ordering::Relaxed) {
+            true => Refusal::HoleForWantOfRoom,
+            false => Refusal::Hole,
+        }
     }
 
     fn write_through(&self, range: Range<u64>, data: &[u8], durable: bool) -> Result<Moved, Refusal> {
@@ -204,7 +230,7 @@ impl Staged {
         }
         let mut layout = self.layout.lock();
         if size != 0 && !layout.holes.is_empty() {
-            return Err(Refusal::Hole);
+            return Err(self.hole());
         }
         let lease = self.pool.for_write(self.id, &self.paths)?;
         let before = (layout.size, layout.mtime);
@@ -229,7 +255,7 @@ impl Staged {
         let lease = self.pool.for_write(self.id, &self.paths)?;
         let mut layout = self.layout.lock();
         if !layout.holes.is_empty() {
-            return Err(Refusal::Hole);
+            return Err(self.hole());
         }
         log::append(&lease.file.log, &Record::Timed { mtime })?;
         let before = (layout.size, layout.mtime);
@@ -385,9 +411,10 @@ impl Staged {
         self.commit()
     }
 
-    /// A WRITE was refused before it reached the disk: its range is a hole from now on.
+    /// A WRITE was refused for want of room before it reached the disk: its range is a hole from now on.
     pub fn refuse(&self, range: Range<u64>) {
         let _gate = self.gate.read();
+        self.was_full.store(true, Ordering::Relaxed);
         self.layout.lock().failed(range.clone());
         self.record_hole(range);
     }

@@ -1,0 +1,271 @@
+//! What goes wrong: the local disk, the server, the connection, the patience of the kernel.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use apple_client::{Change, Errno, Flags, Program};
+
+use crate::disk::Disk;
+use crate::real::{Inside, Room, judge, mounted};
+
+const MIB: usize = 1 << 20;
+
+fn bytes(seed: u64, length: usize) -> Vec<u8> {
+    testkit::bytes(seed, length)
+}
+
+/// The state directory, once it is there.
+fn disk(room: &Room) -> Disk {
+    Disk::at(&room.state())
+}
+
+/// macos-nfs.md B3: the copy of hf-mount#178, which lost data in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_whose_writes_fail_is_told_although_it_ends_in_ftruncate_and_utimes() {
+    let room = Room::new();
+    let inside = room.serve().await;
+    let disk = disk(&room);
+    for (number, errno) in [libc::ENOSPC, libc::EIO].into_iter().enumerate() {
+        let (mount, program) = inside.mount().await;
+        for failing in 0..4 {
+            disk.fail_writes(errno, failing, 1);
+            let path = format!("{number} copy {failing}");
+            let copied = program.finder_copy_kept(&path, &bytes(7, 4 * MIB + 100)).await;
+            assert_eq!(disk.heal().0, 1, "the disk failed as asked");
+            assert_eq!(copied, Err(Errno(errno)), "{path}");
+        }
+        let findings = inside.judge(&mount).await.hold();
+        assert!(findings.discards >= 4, "{findings}");
+        // What is on the Hub is whole, or not there.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(room.on_hub(&format!("{number} copy 0")).is_none(), "a file with a hole is never uploaded");
+        // Copied once more it is fine.
+        program.cp(&format!("{number} copy 0"), &bytes(8, 2 * MIB)).await.unwrap();
+        inside.judge(&mount).await.hold();
+        mount.unmount().await.unwrap();
+    }
+    assert!(inside.events().iter().any(|event| event.contains("0 copy 1")), "{:?}", inside.events());
+}
+
+/// The same for a program that is only told by close: no SETATTR follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_writer_hears_of_the_failed_write_at_close() {
+    let room = Room::new();
+    let inside = room.serve().await;
+    let disk = disk(&room);
+    let (mount, program) = inside.mount().await;
+    for failing in 0..3 {
+        disk.fail_writes(libc::EIO, failing, 1);
+        let path = format!("plain {failing}");
+        assert_eq!(program.dd(&path, &bytes(1, 3 * MIB), MIB).await, Err(Errno::EIO));
+        disk.heal();
+    }
+    inside.judge(&mount).await.hold();
+}
+
+/// An O_APPEND write takes the error of the one before (nfs_vnop_write), and no SETATTR ever follows. What remains
+/// is the close: its COMMIT fails because of the hole, the kernel writes the block again FILE_SYNC, and that WRITE
+/// must fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_appending_program_is_told_by_the_file_sync_write_after_a_failed_commit() {
+    let room = Room::new();
+    let inside = room.serve().await;
+    let disk = disk(&room);
+    let (mount, program) = inside.mount().await;
+    let mut file = program.open("log", Flags::append()).await.unwrap();
+    file.write(b"first line\n").await.unwrap();
+    file.node.until(|state| (state.output == 0).then_some(())).await;
+    // The flush inside the next append: its COMMIT cannot sync, the FILE_SYNC rewrite cannot write.
+    disk.fail_syncs(1);
+    disk.fail_writes(libc::EIO, 0, 1);
+    let second = file.write(b"second line\n").await;
+    let struck = disk.heal();
+    assert_eq!(struck, (1, 1));
+    assert_eq!(second, Ok(()), "macOS swallowed it");
+    let closed = file.close().await;
+    let findings = inside.judge(&mount).await.hold();
+    assert_eq!(closed, Err(Errno::EIO), "{findings}");
+    assert!(findings.discards >= 1);
+}
+
+/// Promise 3: a failed sync is answered OK with a new verifier; the client sends everything again, FILE_SYNC.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_of_the_disk_makes_the_client_write_again_and_nothing_is_lost() {
+    let room = Room::new();
+    let inside = room.serve().await;
+    let disk = disk(&room);
+    let (mount, program) = inside.mount().await;
+    for round in 0..5_u64 {
+        let mut other = program.open(&format!("other {round}"), Flags::exclusive()).await.unwrap();
+        other.write(&bytes(round, MIB)).await.unwrap();
+        let before = mount.sent.file_sync.load(Ordering::Relaxed);
+        disk.fail_syncs(1);
+        program.dd(&format!("file {round}"), &bytes(round + 50, 2 * MIB + 9), MIB).await.unwrap();
+        assert_eq!(disk.heal().1, 1);
+        assert!(mount.sent.file_sync.load(Ordering::Relaxed) > before, "written again");
+        other.close().await.unwrap();
+    }
+    let findings = inside.judge(&mount).await.hold();
+    assert_eq!((findings.files, findings.discards, findings.told), (10, 0, 0), "{findings}");
+    room.hub_agrees(&mount.ledger);
+}
+
+/// kill -9 in mid-copy, a new process on the same port: the same xids, no MNT, every file whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_in_mid_copy_comes_back_and_no_program_notices() {
+    let room = Room::new();
+    let mut server = room.process(None);
+    let (port, options) = (server.port, server.options.clone());
+    let (mount, program) = mounted(&options, |options| options.shuffle = Some(1)).await;
+    program.mkdir("d").await.unwrap();
+    let copying = tokio::spawn(work_for_a_while(program.clone(), 12));
+    for round in 0..4 {
+        tokio::time::sleep(Duration::from_millis(120 + 90 * round)).await;
+        server.kill();
+        server = tokio::task::block_in_place(|| room.process(Some(port)));
+        assert_eq!(server.port, port);
+    }
+    copying.await.unwrap();
+    let counts = &mount.transport.counts;
+    assert!(counts.connections.load(Ordering::Relaxed) >= 4);
+    let findings = judge(&options, &mount.ledger, &[]).await.hold();
+    assert_eq!((findings.discards, findings.told), (0, 0), "{findings}");
+    room.hub_agrees(&mount.ledger);
+    drop(server);
+}
+
+/// Copies, safe-saves, overwrites, renames and deletes, none of which may fail.
+async fn work_for_a_while(program: Program, rounds: u64) {
+    for round in 0..rounds {
+        let name = format!("d/file {round}");
+        program.finder_copy(&name, &bytes(round, 2 * MIB + 77)).await.unwrap();
+        program.safe_save(&name, &bytes(round + 100, 300_000), round % 2 == 0).await.unwrap();
+        program.overwrite(&format!("d/note {}", round % 3), &bytes(round, 90_000)).await.unwrap();
+        program.rename(&name, &format!("d/moved {round}")).await.unwrap();
+        program.append("d/log", format!("{round}\n").as_bytes()).await.unwrap();
+        if round % 4 == 3 {
+            program.unlink(&format!("d/moved {}", round - 1)).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_again_and_again_doubles_and_loses_nothing() {
+    let room = Room::new();
+    let inside = room.serve().await;
+    let (mount, program) = inside.mount_with(|options| options.shuffle = Some(5)).await;
+    program.mkdir("d").await.unwrap();
+    let cutting = Arc::clone(&mount.transport);
+    let cuts = tokio::spawn(async move {
+        for step in 0_u64.. {
+            tokio::time::sleep(Duration::from_millis(7 + step * 13 % 40)).await;
+            cutting.cut();
+        }
+    });
+    work_for_a_while(program, 10).await;
+    cuts.abort();
+    assert!(mount.transport.counts.resent.load(Ordering::Relaxed) > 0);
+    let findings = inside.judge(&mount).await.hold();
+    assert_eq!((findings.discards, findings.told), (0, 0), "{findings}");
+    room.hub_agrees(&mount.ledger);
+}
+
+/// Both ends stop, the connection does not survive; uptime clocks stood still.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_minutes_of_sleep_in_mid_copy_are_no_event() {
+    let room = Room::new();
+    let inside = room.serve().await;
+    let (mount, program) = inside
+        .mount_with(|options| {
+            options.speed = 400.0;
+            options.deadtimeout = Some(Duration::from_secs(300));
+        })
+        .await;
+    program.mkdir("d").await.unwrap();
+    let copying = tokio::spawn(work_for_a_while(program, 6));
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    mount.sleep(Duration::from_secs(600)).await;
+    copying.await.unwrap();
+    assert!(!mount.transport.is_dead());
+    assert!(mount.transport.counts.connections.load(Ordering::Relaxed) >= 2);
+    let findings = inside.judge(&mount).await.hold();
+    assert_eq!((findings.discards, findings.told), (0, 0), "{findings}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_unmount_loses_only_what_open_files_are_told_of() {
+    let room = Room::new();
+    let inside = room.serve().await;
+    let (mount, program) = inside.mount().await;
+    program.finder_copy("closed", &bytes(1, 2 * MIB)).await.unwrap();
+    let mut synced = program.open("synced", Flags::exclusive()).await.unwrap();
+    synced.write(&bytes(2, 100_000)).await.unwrap();
+    synced.fsync().await.unwrap();
+    let mut open = program.open("open", Flags::exclusive()).await.unwrap();
+    open.write(&bytes(3, MIB + 100)).await.unwrap();
+    mount.force_unmount().await;
+    assert_eq!(open.close().await, Err(Errno::ENXIO));
+    let _ = synced.close().await;
+    let findings = inside.judge(&mount).await.hold();
+    assert!(findings.discards >= 1);
+    // Mounted again everything goes on.
+    let (again, program) = inside.mount().await;
+    program.overwrite("open", &bytes(4, MIB)).await.unwrap();
+    inside.judge(&again).await.hold();
+}
+
+/// A server that hangs: back before deadtimeout all is well, after it the mount is dead and open files say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_is_waited_for_until_deadtimeout_and_no_longer() {
+    let room = Room::new();
+    let server = room.process(None);
+    let limit = |options: &mut apple_client::Options| {
+        options.speed = 20.0;
+        options.deadtimeout = Some(Duration::from_secs(60));
+    };
+    let (mount, program) = mounted(&server.options, limit).await;
+    program.finder_copy("before", &bytes(1, MIB)).await.unwrap();
+    let mut file = program.open("patience", Flags::exclusive()).await.unwrap();
+    server.stop();
+    file.write(&bytes(2, 2 * MIB)).await.unwrap();
+    let closing = tokio::spawn(file.close());
+    // 20 virtual seconds: "not responding", and back in time.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.go_on();
+    assert_eq!(closing.await.unwrap(), Ok(()));
+    assert!(!mount.transport.is_dead());
+    judge(&server.options, &mount.ledger, &[]).await.hold();
+    let mut file = program.open("too late", Flags::exclusive()).await.unwrap();
+    server.stop();
+    file.write(&bytes(3, MIB)).await.unwrap();
+    assert_eq!(file.close().await, Err(Errno::ENXIO));
+    assert!(mount.transport.is_dead());
+    server.go_on();
+    let findings = judge(&server.options, &mount.ledger, &[]).await.hold();
+    assert_eq!(findings.told, 1);
+}
+
+/// A change of times by path, on a file whose write failed: chmod and touch are told too, and unlink works.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_a_hole_refuses_attributes_until_it_is_cut_or_removed() {
+    let room = Room::new();
+    let inside: Inside = room.serve().await;
+    let disk = disk(&room);
+    let (mount, program) = inside.mount().await;
+    let mut file = program.open("a", Flags::exclusive()).await.unwrap();
+    disk.fail_writes(libc::EIO, 0, 1);
+    file.write(&bytes(1, MIB)).await.unwrap();
+    file.node.until(|state| (state.output == 0).then_some(())).await;
+    disk.heal();
+    assert_eq!(program.set("a", Change::times(9)).await, Err(Errno::EIO));
+    assert!(file.ftruncate(2 * MIB as u64).await.is_err());
+    let _ = file.close().await;
+    inside.judge(&mount).await.hold();
+    program.rename("a", "b").await.unwrap();
+    program.overwrite("b", &bytes(2, 50_000)).await.unwrap();
+    program.set("b", Change::times(9)).await.unwrap();
+    inside.judge(&mount).await.hold();
+    program.unlink("b").await.unwrap();
+    assert_eq!(program.find("b").await.err(), Some(Errno::ENOENT));
+}
