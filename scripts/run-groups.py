@@ -9,7 +9,8 @@ import argparse, ast, json, os, pathlib, re, shutil, signal, subprocess, sys, th
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
 APPLE = "aarch64-apple-darwin"
-PACKAGES = ["ca-certificates", "curl", "gcc", "git", "libc6-dev", "make", "pkg-config", "python3-venv"]
+PACKAGES = ["ca-certificates", "curl", "dbus-daemon", "gcc", "git", "gnome-keyring", "libc6-dev", "libsecret-tools", "make",
+            "pkg-config", "python3-venv"]
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
 NEXTEST = re.compile(r"Summary .*?(\d+) tests? run: (\d+) passed")
 VITEST = re.compile(r"^ *Tests +(?:(\d+) failed \| )?(\d+) passed")

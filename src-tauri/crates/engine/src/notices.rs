@@ -71,6 +71,17 @@ pub struct Notice {
     /// The local disk had no room.
     #[serde(default)]
     pub disk_full: bool,
+    /// Of a saved file.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+/// What a notice says beside its sentences.
+#[derive(Debug, Clone, Copy, Default)]
+struct Call {
+    procedure: Option<&'static str>,
+    disk_full: bool,
+    bytes: u64,
 }
 
 /// The list. Cheap to tell; nothing here waits.
@@ -124,20 +135,12 @@ impl Notices {
     }
 
     fn add(&self, kind: NoticeKind, path: Option<String>, what: String, advice: String) {
-        self.add_call(kind, path, what, advice, None);
+        self.add_call(kind, path, what, advice, Call::default());
     }
 
-    /// `call`: the procedure that failed, and whether for lack of room.
-    fn add_call(
-        &self,
-        kind: NoticeKind,
-        path: Option<String>,
-        what: String,
-        advice: String,
-        call: Option<(&str, bool)>,
-    ) {
-        let procedure = call.map(|(procedure, _)| procedure.to_owned());
-        let disk_full = call.is_some_and(|(_, full)| full);
+    fn add_call(&self, kind: NoticeKind, path: Option<String>, what: String, advice: String, call: Call) {
+        let Call { procedure, disk_full, bytes } = call;
+        let procedure = procedure.map(str::to_owned);
         let seq = {
             let mut state = self.state.lock();
             state.seq += 1;
@@ -157,6 +160,7 @@ impl Notices {
                 count,
                 procedure,
                 disk_full,
+                bytes,
             });
             seq
         };
@@ -176,13 +180,14 @@ impl State {
 
 impl bucketfs::Events for Notices {
     fn tell(&self, event: Event) {
+        let bytes = if let Event::Saved { bytes, .. } = &event { *bytes } else { 0 };
         let (kind, path, what, advice) = worded(event);
         if kind.is_news_only() {
             tracing::info!(?kind, "{what}");
         } else {
             tracing::warn!(?kind, "{what} {advice}");
         }
-        self.add(kind, path, what, advice);
+        self.add_call(kind, path, what, advice, Call { bytes, ..Call::default() });
     }
 }
 
@@ -248,7 +253,13 @@ impl nfs::Observer for Notices {
         tracing::warn!(procedure = failed.procedure, ?status, "{what}");
         let full = matches!(status, nfsstat3::NFS3ERR_NOSPC | nfsstat3::NFS3ERR_DQUOT);
         let what = format!("{} failed: {what}", failed.procedure);
-        self.add_call(NoticeKind::CallFailed, None, what, advice, Some((failed.procedure, full)));
+        self.add_call(
+            NoticeKind::CallFailed,
+            None,
+            what,
+            advice,
+            Call { procedure: Some(failed.procedure), disk_full: full, bytes: 0 },
+        );
     }
 
     fn stale(&self, failed: nfs::Failed) {

@@ -101,20 +101,17 @@ impl Accounts {
         Arc::new(accounts)
     }
 
-    /// Takes the token of the app's environment for an account of its own, which comes first.
-    pub(super) async fn take_environment(&self) {
+    /// Takes the token of the app's environment for an account of its own, which comes first. Its name is that
+    /// of the variable until [`Accounts::name_environment`].
+    pub(super) fn take_environment(&self) {
         let Some((name, token)) = token_of_environment() else { return };
         let source = Arc::new(StaticToken::new(token, format!("the environment variable {name}")));
-        let who = self.whoami(source.clone()).await;
-        let known = match who {
-            Ok(account) => known(ENVIRONMENT, AccountKind::Environment, account),
-            Err(_) => Known {
-                id: ENVIRONMENT.to_owned(),
-                name: name.to_owned(),
-                full_name: None,
-                organizations: vec![],
-                kind: AccountKind::Environment,
-            },
+        let known = Known {
+            id: ENVIRONMENT.to_owned(),
+            name: name.to_owned(),
+            full_name: None,
+            organizations: vec![],
+            kind: AccountKind::Environment,
         };
         let kept_in = source.describe();
         let live = Live { token: Watched::new(source, Arc::clone(&self.wake)), own: None, kept_in };
@@ -123,8 +120,33 @@ impl Accounts {
         state.kept.accounts.retain(|account| account.id != ENVIRONMENT);
         state.kept.accounts.insert(0, known);
         state.live.insert(ENVIRONMENT.to_owned(), live);
+    }
+
+    /// Asks the Hub whose token the environment's is.
+    pub(super) async fn name_environment(&self) {
+        let Source::Of(token) = self.source(Some(ENVIRONMENT)) else { return };
+        let Ok(account) = self.whoami(token).await else { return };
+        let mut state = self.state.lock();
+        if let Some(before) = state.kept.accounts.iter_mut().find(|account| account.id == ENVIRONMENT) {
+            *before = known(ENVIRONMENT, AccountKind::Environment, account);
+        }
         drop(state);
         self.wake.urgent(Part::Accounts);
+    }
+
+    /// Asks the Hub whether sign-ins that had ended are good again.
+    pub(super) async fn probe(&self) {
+        let ended: Vec<Arc<Watched>> = {
+            let state = self.state.lock();
+            let tokens = state.live.values().map(|live| Arc::clone(&live.token));
+            tokens.filter(|token| token.health() == AccountHealth::Ended).collect()
+        };
+        for token in ended {
+            if self.whoami(token.clone()).await.is_ok() {
+                *token.refused.lock() = None;
+                token.set_health(AccountHealth::Good);
+            }
+        }
     }
 
     pub(super) fn origin(&self) -> &str {

@@ -9,14 +9,13 @@ use super::api::buckets::{Bucket, Unmounted};
 use super::api::commands::*;
 use super::api::error::{AppError, AppResult, ErrorCode};
 use super::api::event::Part;
-use super::api::queue::{QueuePage, QueueRow, RowAction, RowState, SavedRow};
+use super::api::queue::{QueuePage, QueueRow, RowState};
 use super::api::settings::Settings;
 use super::api::state::AppState;
 use super::book::Pause;
 use super::core::{App, now};
 use super::slot::{Live, Slot};
 use super::{decisions, diagnosis, settings, shown, store};
-use crate::notices::NoticeKind;
 
 const LONGEST_PAGE: u64 = 1000;
 const DONE: Nothing = Nothing {};
@@ -46,16 +45,7 @@ impl App {
         let mut rows = Vec::new();
         for slot in self.all_slots() {
             let Some(live) = slot.live() else { continue };
-            let saved = live.notices.after(0).into_iter().filter(|notice| notice.kind == NoticeKind::Saved);
-            rows.extend(saved.filter_map(|notice| {
-                Some(SavedRow {
-                    bucket: slot.id.clone(),
-                    path: notice.path?,
-                    action: RowAction::Upload,
-                    bytes: 0,
-                    at_ms: notice.at_ms,
-                })
-            }));
+            rows.extend(decisions::saved(&slot.id, &live));
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.at_ms));
         rows.truncate(200);
@@ -68,8 +58,11 @@ impl App {
 
     pub async fn mount(self: &Arc<Self>, args: MountArgs) -> AppResult<Bucket> {
         let slot = self.mount_bucket(&args.bucket, args.read_only, args.account).await?;
-        if args.open {
-            self.open_slot(&slot, None)?;
+        if args.open
+            && let Err(error) = self.open_slot(&slot, None)
+        {
+            // It is mounted, which is what counts.
+            tracing::warn!(bucket = slot.id, %error, "it could not be opened");
         }
         Ok(shown::bucket(self, &slot))
     }
@@ -143,8 +136,9 @@ impl App {
             let inside = [slot.path.prefix.as_str(), args.path.as_deref().unwrap_or_default()];
             let inside: Vec<&str> =
                 inside.into_iter().flat_map(|part| part.split('/')).filter(|p| !p.is_empty()).collect();
-            if !inside.is_empty() {
-                parts.push(if args.path.is_some() { "blob" } else { "tree" }).extend(inside);
+            // The only addresses below a bucket's page that are documented are its files'.
+            if args.path.is_some() && !inside.is_empty() {
+                parts.push("resolve").extend(inside);
             }
         }
         let url = url.to_string();
@@ -360,6 +354,7 @@ impl App {
             });
         }
         let _ = self.look_whether_to_mount().await;
+        self.accounts.probe().await;
         self.wake.urgent(Part::Status);
         Ok(DONE)
     }

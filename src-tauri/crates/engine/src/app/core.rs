@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bucketfs::Timestamp;
@@ -35,6 +35,7 @@ use crate::error::EngineError;
 use crate::state_home::StateHome;
 
 const EVENTS: usize = 256;
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What an app is made of.
 #[derive(Clone)]
@@ -102,6 +103,9 @@ pub struct App {
     pub(super) wake: Arc<Wake>,
     pub(super) state: watch::Sender<Arc<AppState>>,
     pub(super) events: broadcast::Sender<AppEvent>,
+    /// Looks of the one loop: how many began, and the number of the last that is done.
+    pub(super) looks_begun: AtomicU64,
+    pub(super) looks_done: watch::Sender<u64>,
     /// The queue as it was looked at last.
     pub(super) rows: RwLock<Arc<HashMap<BucketId, Arc<Vec<QueueRow>>>>>,
     /// The list of buckets: being asked for, and why the last try failed.
@@ -115,8 +119,8 @@ pub struct App {
     /// Set when the app has ended.
     pub(super) ended: watch::Sender<bool>,
     pub(super) tasks: TaskTracker,
-    /// One app for one state directory; free again with the process.
-    _lock: std::fs::File,
+    /// One app for one state directory; free again at the end.
+    pub(super) lock: Mutex<Option<std::fs::File>>,
 }
 
 pub(super) fn now() -> Ms {
@@ -135,6 +139,7 @@ impl App {
         let wake = Arc::new(Wake::default());
         let keychain = Arc::clone(&config.keychain);
         let accounts = Accounts::open(config.hub_config(), &config.config_dir, keychain, Arc::clone(&wake));
+        accounts.take_environment();
         let book = Book::open(&config.state_dir.join(book_name(accounts.origin())));
         let settings = settings::read(&config.config_dir.join("settings.json"), &config.home);
         let ledger = Ledger::open(&config.state_dir.join("activity.json"));
@@ -151,6 +156,8 @@ impl App {
             wake,
             state: watch::Sender::new(Arc::new(pulse::empty_state(settings))),
             events: broadcast::Sender::new(EVENTS),
+            looks_begun: AtomicU64::new(0),
+            looks_done: watch::Sender::new(0),
             rows: RwLock::default(),
             listing: Mutex::new((false, None)),
             mount_problem: Mutex::default(),
@@ -160,13 +167,23 @@ impl App {
             ended: watch::Sender::new(false),
             tasks: TaskTracker::new(),
             config,
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         });
         pulse::start(&app);
         let taking_up = Arc::clone(&app);
         app.tasks.spawn(async move { taking_up.take_up().await });
-        app.wake.urgent(Part::Status);
+        app.look_now().await;
         Ok(app)
+    }
+
+    /// On return the state is that of a look that began after the call (or, after two seconds, of the last one).
+    pub async fn look_now(&self) {
+        let begun = self.looks_begun.load(Ordering::Acquire);
+        let mut done = self.looks_done.subscribe();
+        self.wake.urgent(Part::Status);
+        let fresh = done.wait_for(|done| *done > begun);
+        // The loop may be at its end: then nothing is new any more.
+        let _ = tokio::time::timeout(LOOK, fresh).await;
     }
 
     /// Everything but the long lists, as it was shown last. Waits for nothing.
@@ -201,11 +218,11 @@ impl App {
     async fn take_up(self: Arc<Self>) {
         // What it says is in the state; nothing else depends on it here.
         let _ = self.look_whether_to_mount().await;
-        self.accounts.take_environment().await;
         self.adopt_mounts().await;
         self.serve_unsent().await;
         self.starting.store(false, Ordering::Relaxed);
         self.wake.urgent(Part::Buckets);
+        self.accounts.name_environment().await;
         self.refresh_buckets_quietly().await;
         let at_login = self.settings.read().mount_at_login.clone();
         for bucket in at_login {

@@ -6,6 +6,9 @@ use bucketfs::BucketFs;
 
 use super::api::buckets::{Conflict, DeletesAnswer, HeldDeletes, Removed, Resolution};
 use super::api::error::{AppError, AppResult, ErrorCode};
+use super::api::queue::{RowAction, SavedRow};
+use super::slot::Live;
+use crate::notices::NoticeKind;
 
 /// What of a bucket waits for somebody's word.
 pub(super) fn of(_bucket: &str, _fs: &BucketFs) -> (Vec<Conflict>, Option<HeldDeletes>) {
@@ -34,4 +37,15 @@ pub(super) fn removed(_bucket: &str, _fs: &BucketFs) -> AppResult<Vec<Removed>> 
 
 pub(super) async fn restore(_fs: &Arc<BucketFs>, _path: &str, _as_name: Option<&str>) -> AppResult<String> {
     Err(not_yet())
+}
+
+/// What came to the Hub lately.
+pub(super) fn saved(bucket: &str, live: &Live) -> Vec<SavedRow> {
+    let saved = live.notices.after(0).into_iter().filter(|notice| notice.kind == NoticeKind::Saved);
+    let row = |notice: crate::notices::Notice| {
+        let path = notice.path?;
+        let bucket = bucket.to_owned();
+        Some(SavedRow { bucket, path, action: RowAction::Upload, bytes: notice.bytes, at_ms: notice.at_ms })
+    };
+    saved.filter_map(row).collect()
 }

@@ -17,9 +17,9 @@ use crate::words;
 /// A busy mount is tried again this often while the app waits for its end.
 const BUSY_LOOK: Duration = Duration::from_secs(5);
 /// Everything staged is durable within this.
-const STOPPING: Duration = Duration::from_secs(5);
+const STOPPING: Duration = Duration::from_millis(3700);
 /// How long a hurried end waits for polite unmounts.
-const POLITE: Duration = Duration::from_secs(2);
+const POLITE: Duration = Duration::from_millis(700);
 
 impl App {
     pub async fn quit(self: &Arc<Self>, args: ConsentArgs) -> AppResult<Asked> {
@@ -138,7 +138,7 @@ impl App {
             }
         }
         let _ = self.config.outside.start_at_login(false);
-        self.finish().await;
+        self.stop_all().await;
         for folder in
             [self.home.path().to_owned(), self.config.state_dir.clone(), self.config.config_dir.clone()]
         {
@@ -146,9 +146,10 @@ impl App {
             if let Ok(Err(error)) = gone
                 && error.kind() != std::io::ErrorKind::NotFound
             {
-                return Err(AppError::new(ErrorCode::Disk, format!("Some files stayed ({error})."), ""));
+                tracing::error!(%error, "some files stayed");
             }
         }
+        self.tell_the_end();
         Ok(())
     }
 
@@ -192,6 +193,21 @@ impl App {
 
     /// Servers end, tasks end, everybody is told.
     async fn finish(self: &Arc<Self>) {
+        self.stop_all().await;
+        if let Err(error) = self.ledger.lock().save() {
+            tracing::error!(%error, "the Activity list could not be written");
+        }
+        self.tell_the_end();
+    }
+
+    fn tell_the_end(&self) {
+        self.lock.lock().take();
+        // Nobody may be listening.
+        let _ = self.events.send(AppEvent::Ended);
+        self.ended.send_replace(true);
+    }
+
+    async fn stop_all(self: &Arc<Self>) {
         self.signing.lock().cancel();
         self.stop.cancel();
         let stopping = join_all(self.all_slots().into_iter().map(|slot| async move {
@@ -202,12 +218,6 @@ impl App {
         }
         self.tasks.close();
         // Tasks end by `stop`; one that is stuck in the disk is left behind.
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
-        if let Err(error) = self.ledger.lock().save() {
-            tracing::error!(%error, "the Activity list could not be written");
-        }
-        // Nobody may be listening.
-        let _ = self.events.send(AppEvent::Ended);
-        self.ended.send_replace(true);
+        let _ = tokio::time::timeout(Duration::from_millis(300), self.tasks.wait()).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::api::Ms;
 use super::api::accounts::{Account, AccountHealth};
 use super::api::activity::{ActivityAction, ActivityEntry, ActivityKind};
 use super::api::buckets::Conflict;
@@ -10,6 +11,10 @@ use super::ledger::Happening;
 use super::pulse::Seen;
 use crate::notices::{Notice, NoticeKind};
 use crate::words::counted;
+
+/// A full disk has room again with so much, and when no write failed for so long.
+const ROOM_AGAIN: u64 = 64 << 20;
+const FULL_FOR_MS: Ms = 30_000;
 
 /// The row that a bucket's notice makes; `None` for what follows from the state, or is no trouble.
 pub(super) fn of_notice(bucket: &str, notice: &Notice) -> Option<Happening> {
@@ -41,6 +46,16 @@ pub(super) fn of_notice(bucket: &str, notice: &Notice) -> Option<Happening> {
         advice: notice.advice.clone(),
         actions,
     })
+}
+
+/// A failed call is told by the file system too, with the file's name: then the bare one says nothing new.
+pub(super) fn is_said_better(notice: &Notice, all: &[Notice]) -> bool {
+    let better = match (notice.kind, notice.procedure.as_deref()) {
+        (NoticeKind::CallFailed, Some("WRITE" | "SETATTR")) => NoticeKind::WriteFailed,
+        (NoticeKind::CallFailed, Some("COMMIT")) => NoticeKind::SyncToDiskFailed,
+        _ => return false,
+    };
+    !notice.disk_full && all.iter().any(|other| other.kind == better)
 }
 
 /// The rows that follow from the state as it is.
@@ -110,16 +125,20 @@ fn in_conflict(bucket: &str, conflict: &Conflict) -> Happening {
     }
 }
 
-/// Whether a told row is in order again: its file is on the Hub (or gone), its bucket has nothing left, it is
-/// mounted again.
-pub(super) fn is_settled(entry: &ActivityEntry, seen: &HashMap<&str, &Seen>) -> bool {
+/// Whether a told row is in order again: its file came to the Hub after it, there is room again, it is mounted
+/// again.
+pub(super) fn is_settled(entry: &ActivityEntry, seen: &HashMap<&str, &Seen>, now: Ms) -> bool {
     let Some(one) = entry.bucket.as_deref().and_then(|bucket| seen.get(bucket)) else { return false };
+    let saved_since = |path: Option<&String>| {
+        let mut saved = one.saved.iter();
+        saved.any(|(saved, at)| *at > entry.last_ms && path.is_none_or(|path| path == saved))
+    };
     match entry.kind {
         ActivityKind::WriteFailed | ActivityKind::SyncFailed => match &entry.path {
-            Some(path) => !one.rows.iter().any(|row| row.path == *path),
-            None => one.sync.all_saved,
+            Some(path) => saved_since(Some(path)) && !one.rows.iter().any(|row| row.path == *path),
+            None => one.sync.all_saved && saved_since(None),
         },
-        ActivityKind::DiskFull => one.sync.all_saved,
+        ActivityKind::DiskFull => one.room >= ROOM_AGAIN && now - entry.last_ms > FULL_FOR_MS,
         ActivityKind::Recovered => one.sync.all_saved,
         ActivityKind::MountLost => one.slot.is_mounted() && one.slot.live().is_some(),
         _ => false,
@@ -170,6 +189,7 @@ mod tests {
             count: 1,
             procedure: procedure.map(str::to_owned),
             disk_full,
+            bytes: 0,
         }
     }
 

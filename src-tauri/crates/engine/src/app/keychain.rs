@@ -247,15 +247,6 @@ mod tests {
         holds(Arc::new(InMemory::default())).await;
     }
 
-    /// In a session of its own, with a real gnome-keyring-daemon: `tests/app/keyring.rs` runs this test there.
-    #[cfg(not(target_os = "macos"))]
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_systems_secret_service() {
-        if std::env::var_os("BUCKETBAR_TEST_KEYRING").is_some() {
-            holds(Arc::new(Keyring::of_system())).await;
-        }
-    }
-
     #[tokio::test]
     async fn a_keychain_that_refuses_is_a_local_failure_without_the_secret() {
         struct Locked;

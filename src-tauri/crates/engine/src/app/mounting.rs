@@ -23,6 +23,8 @@ use crate::state_home::prefixes_overlap;
 
 /// The window in which our own MNT is let in.
 const WINDOW: Duration = Duration::from_secs(40);
+/// Looks at a file system under way at its end are over by then.
+const LET_GO: Duration = Duration::from_secs(2);
 /// How long another process may take to end before its bucket is taken over.
 const TAKE_OVER: Duration = Duration::from_secs(10);
 
@@ -164,6 +166,13 @@ impl App {
         problem.map_or(Ok(()), Err)
     }
 
+    /// Read-only or not, and as whom it was served last.
+    fn as_before(&self, slot: &Slot) -> (bool, Option<String>) {
+        let endpoint = Endpoint::read(&slot.state_dir).ok().flatten();
+        let account = self.book.lock().used(&slot.id).account.or_else(|| self.account_of(slot));
+        (endpoint.is_some_and(|endpoint| endpoint.read_only), account)
+    }
+
     /// Who sees the bucket in the list; else the default account.
     fn account_of(&self, slot: &Slot) -> Option<String> {
         let bucket = slot.path.bucket.to_string();
@@ -246,6 +255,8 @@ impl App {
                     }
                     () = app.stop.cancelled() => return,
                     told = news.changed() => match told {
+                        // "Everything is saved" is taken back at once, everything else in its time.
+                        Ok(()) if app.state.borrow().status.all_saved => app.wake.urgent(Part::Queue),
                         Ok(()) => app.wake.part(Part::Queue),
                         Err(_) => return,
                     },
@@ -275,7 +286,13 @@ impl App {
     /// Ends the server, if there is one. Everything staged is durable on return.
     pub(super) async fn stop_slot(&self, slot: &Slot) {
         let Some(served) = slot.take_served() else { return };
+        let fs = Arc::downgrade(served.fs());
         let status = served.stop().await;
+        // Whoever still looks at it keeps its state directory locked: the next start would find it busy.
+        let deadline = Instant::now() + LET_GO;
+        while fs.strong_count() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         self.book.lock().change(&slot.id, |used| used.clean = status.all_saved);
     }
 
@@ -294,6 +311,13 @@ impl App {
         let force = if self.consents.given(&what, consent, now()) { Force::Yes } else { Force::No };
         slot.set_phase(Phase::Unmounting);
         self.wake.urgent(Part::Buckets);
+        if slot.live().is_none() {
+            // What the kernel still holds can be written only to its server.
+            let (read_only, account) = self.as_before(&slot);
+            if let Err(error) = self.serve(&slot, read_only, account).await {
+                tracing::warn!(bucket = slot.id, %error, "it is unmounted without its server");
+            }
+        }
         let outcome = self.config.mounts.unmount(&place, force).await;
         slot.set_phase(Phase::Still);
         self.wake.urgent(Part::Buckets);
@@ -404,9 +428,8 @@ impl App {
         let Ok(slot) = self.slot(&endpoint.bucket_path()) else { return };
         let _one = slot.ops.lock().await;
         slot.set_mounted(Some((mount.mount_point.clone(), now())));
-        let used = self.book.lock().used(&slot.id);
-        let account = used.account.or_else(|| self.account_of(&slot));
-        match self.serve(&slot, endpoint.read_only, account).await {
+        let (read_only, account) = self.as_before(&slot);
+        match self.serve(&slot, read_only, account).await {
             Ok(()) => tracing::info!(bucket = slot.id, "a mount of an earlier run is served again"),
             Err(error) => {
                 tracing::error!(bucket = slot.id, %error, "a mount of an earlier run is not served");
@@ -447,8 +470,8 @@ impl App {
             {
                 continue;
             }
-            let account = self.book.lock().used(&id).account.or_else(|| self.account_of(&slot));
-            match self.serve(&slot, endpoint.read_only, account).await {
+            let (read_only, account) = self.as_before(&slot);
+            match self.serve(&slot, read_only, account).await {
                 Ok(()) => {
                     slot.with_served(|served| served.set_finishing(true));
                 }

@@ -54,7 +54,6 @@ struct Pulse {
     /// When to look again without news.
     next: Option<Instant>,
     mounts_looked: Instant,
-    last: BTreeSet<BucketId>,
 }
 
 /// A bucket as this look found it.
@@ -64,6 +63,11 @@ pub(super) struct Seen {
     pub sync: BucketSync,
     pub conflicts: Vec<Conflict>,
     pub held: Option<HeldDeletes>,
+    /// What came to the Hub lately: path and when.
+    pub saved: Vec<(String, Ms)>,
+    pub paused: bool,
+    /// Bytes that can be written before the disk counts as full.
+    pub room: u64,
 }
 
 impl Pulse {
@@ -74,7 +78,6 @@ impl Pulse {
             notifier: Notifier::knowing(&app.ledger.lock().groups()),
             next: None,
             mounts_looked: Instant::now(),
-            last: BTreeSet::new(),
         }
     }
 
@@ -113,6 +116,7 @@ impl Pulse {
 
     async fn look(&mut self, app: &Arc<App>) -> Duration {
         let began = Instant::now();
+        let number = app.looks_begun.fetch_add(1, Ordering::AcqRel) + 1;
         let mut parts = app.wake.take();
         self.next = None;
         let now_ms = now();
@@ -130,6 +134,7 @@ impl Pulse {
         self.notify(app, now_ms);
         let status = self.status(app, &seen, now_ms);
         self.publish(app, shown::state(app, &seen, status), parts);
+        app.looks_done.send_replace(number);
         took
     }
 
@@ -137,13 +142,17 @@ impl Pulse {
     fn take_notices(&mut self, app: &App, now_ms: Ms) -> bool {
         let mut unmounted = false;
         for slot in app.all_slots() {
-            for notice in slot.new_notices() {
+            let notices = slot.new_notices();
+            for notice in &notices {
                 if notice.kind == crate::notices::NoticeKind::Unmounted {
                     slot.note_umnt();
                     unmounted = true;
                 }
-                if let Some(happening) = happenings::of_notice(&slot.id, &notice) {
-                    app.ledger.lock().tell(now_ms, happening, notice.count.max(1));
+                if happenings::is_said_better(notice, &notices) {
+                    continue;
+                }
+                if let Some(happening) = happenings::of_notice(&slot.id, notice) {
+                    app.ledger.lock().tell(now_ms, happening, 1);
                 }
             }
         }
@@ -157,14 +166,17 @@ impl Pulse {
             // The database is on a disk: not on a thread of the runtime.
             let bucket = slot.id.clone();
             let looked = tokio::task::spawn_blocking(move || {
-                let status = live.fs.status();
-                (live.fs.queue(), status, decisions::of(&bucket, &live.fs))
+                let saved: Vec<(String, Ms)> =
+                    decisions::saved(&bucket, &live).into_iter().map(|row| (row.path, row.at_ms)).collect();
+                let room = live.fs.space().map_or(u64::MAX, |space| space.available);
+                (live.fs.queue(), live.fs.status(), decisions::of(&bucket, &live.fs), saved, room)
             });
-            let Ok((items, status, (conflicts, held))) = looked.await else { continue };
+            let Ok((items, status, (conflicts, held), saved, room)) = looked.await else { continue };
             let id = &slot.id;
             let rows: Vec<QueueRow> = items.into_iter().map(|item| row(id, item)).collect();
             let sync = sync(&rows, &status, conflicts.len() as u64);
-            seen.push(Seen { rows: Arc::new(rows), sync, conflicts, held, slot });
+            let (rows, paused) = (Arc::new(rows), status.paused);
+            seen.push(Seen { rows, sync, conflicts, held, saved, paused, room, slot });
         }
         let going: Vec<(String, u64, u64)> = seen.iter().flat_map(|one| going(&one.rows)).collect();
         let going: Vec<Going<'_>> =
@@ -205,11 +217,10 @@ impl Pulse {
         let mut ledger = app.ledger.lock();
         ledger.stand(now_ms, standing);
         let by_id: HashMap<&str, &Seen> = seen.iter().map(|one| (one.slot.id.as_str(), one)).collect();
-        ledger.settle(now_ms, |entry| happenings::is_settled(entry, &by_id));
+        ledger.settle(now_ms, |entry| happenings::is_settled(entry, &by_id, now_ms));
         if let Err(error) = ledger.save() {
             tracing::error!(%error, "the Activity list could not be written");
         }
-        self.last = seen.iter().map(|one| one.slot.id.clone()).collect();
     }
 
     fn notify(&mut self, app: &App, now_ms: Ms) {
@@ -306,7 +317,8 @@ fn facts(app: &App, seen: &[Seen], bytes_per_s: Option<u64>, now_ms: Ms) -> Fact
         troubles,
         trouble,
         offline: seen.iter().find_map(|one| one.sync.offline_cause.clone()),
-        paused: pause.is_some(),
+        // Somebody may have paused a bucket by itself, over its socket.
+        paused: pause.is_some() || seen.iter().any(|one| one.paused && !one.sync.all_saved),
         paused_until: pause.and_then(|pause| pause.until_ms).map(clock),
         bytes_per_s,
         last_saved: seen.iter().filter_map(|one| one.sync.last_saved_ms).max().map(clock),
@@ -400,7 +412,7 @@ fn sync(rows: &[QueueRow], status: &bucketfs::Status, conflicts: u64) -> BucketS
 pub(super) fn empty_state(settings: Settings) -> AppState {
     AppState {
         revision: 0,
-        status: AppStatus::default(),
+        status: reduce(&Facts { starting: true, machine: machine().to_owned(), ..Facts::default() }),
         accounts: Vec::new(),
         sign_in: SignIn::None,
         hf_cli: HfCliOffer { place: String::new(), there: false },

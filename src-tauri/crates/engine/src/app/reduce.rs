@@ -148,7 +148,7 @@ fn moving(facts: &Facts) -> String {
         return "Looking for unsent files".to_owned();
     }
     if facts.uploading + facts.queued == 0 {
-        return format!("{} being written", files(facts.waiting));
+        return format!("Saving {}", files(facts.waiting));
     }
     let mut parts = vec![format!("Uploading {}", files(facts.moving()))];
     if facts.bytes_left > 0 {
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(said(both), line(Icon::Attention, "1 file needs you · uploading 12 files"));
         let ended = Facts { signed_in: false, ended: vec!["alice".into()], ..calm() };
         assert_eq!(said(ended), line(Icon::Attention, "alice has to sign in again"));
-        assert_eq!(said(Facts { waiting: 1, ..calm() }), line(Icon::Syncing, "1 file being written"));
+        assert_eq!(said(Facts { waiting: 1, ..calm() }), line(Icon::Syncing, "Saving 1 file"));
         assert_eq!(
             said(Facts { held_deletes: 12, ..calm() }),
             line(Icon::Attention, "12 deletes to confirm")

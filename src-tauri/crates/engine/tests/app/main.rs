@@ -1,0 +1,9 @@
+//! The app against a real Hub process, with an NFS client of our own in the kernel's place.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod http;
+mod keyring;
+mod life;
+mod saving;
+mod signing_in;
