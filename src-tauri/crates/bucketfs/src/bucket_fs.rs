@@ -11,6 +11,7 @@ use crate::attr::{FileId, Timestamp};
 use crate::content::Content as ContentCache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events};
+use crate::faults::Faults;
 use crate::names::{NameStore, Node, Place, merge};
 use crate::recovery;
 use crate::staging::{Staged, StagingArea};
@@ -41,6 +42,8 @@ pub struct Config {
     pub poll: Duration,
     /// Identity of this boot of the machine: no client of another boot commits what it left UNSTABLE.
     pub boot: String,
+    /// Ways in which the local disk is to fail, for tests.
+    pub faults: Faults,
 }
 
 impl Config {
@@ -57,6 +60,7 @@ impl Config {
             reserve_bytes: 256 << 20,
             poll: Duration::from_secs(15),
             boot: recovery::boot_id(),
+            faults: Faults::from_environment(),
         }
     }
 }
@@ -87,8 +91,8 @@ impl BucketFs {
         let state = StateDir::open(&config.state_dir)?;
         let source = Arc::new(bucket.clone());
         let content = ContentCache::open(&state.cache(), config.cache_bytes, source).await?;
-        let (names, kept_at) = open_names(&state)?;
-        let staging = Arc::new(StagingArea::open(&state.staged())?);
+        let (names, kept_at) = open_names(&state, &config.faults)?;
+        let staging = Arc::new(StagingArea::open(&state.staged(), config.faults.clone())?);
         let fs = Arc::new_cyclic(|me| BucketFs {
             queue: Queue::new(),
             listings: Listings::default(),
@@ -228,13 +232,14 @@ impl BucketFs {
 }
 
 /// Opens the database; a damaged one is kept aside (its new name is returned) and begun anew.
-fn open_names(state: &StateDir) -> Result<(NameStore, Option<PathBuf>)> {
-    match NameStore::open(&state.database(), &state.ids()) {
+fn open_names(state: &StateDir, faults: &Faults) -> Result<(NameStore, Option<PathBuf>)> {
+    let open = || NameStore::open(&state.database(), &state.ids(), faults.clone());
+    match open() {
         Ok(names) => Ok((names, None)),
         Err(error) if error.kind == ErrorKind::Damaged => {
             tracing::error!(%error, "the state database is kept aside and rebuilt");
             let aside = keep_aside(&state.database())?;
-            Ok((NameStore::open(&state.database(), &state.ids())?, Some(aside)))
+            Ok((open()?, Some(aside)))
         }
         Err(error) => Err(error),
     }

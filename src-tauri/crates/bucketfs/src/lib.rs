@@ -13,6 +13,7 @@ pub mod content;
 mod durable;
 pub mod error;
 pub mod event;
+pub mod faults;
 pub mod local;
 mod names;
 mod ops;

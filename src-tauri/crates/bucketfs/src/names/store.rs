@@ -20,8 +20,9 @@ use super::node::Node;
 use super::query;
 use super::schema;
 use super::transaction::Tx;
-use crate::attr::FileId;
+use crate::attr::{FileId, ROOT};
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::{Faults, Part, Step};
 
 /// Rows kept in memory, whatever the bucket's size (about 400 bytes each).
 const CACHED_NODES: usize = 100_000;
@@ -52,6 +53,9 @@ struct Shared {
 struct Writer {
     db: Connection,
     ids: Ids,
+    faults: Faults,
+    /// A sync failed: what it was to bring may never reach the disk by a later one.
+    suspect: bool,
     shared: Arc<Shared>,
     /// Answers to give when the transaction is committed (or has failed).
     waiting: Vec<Answer>,
@@ -59,7 +63,7 @@ struct Writer {
 }
 
 impl NameStore {
-    pub fn open(path: &Path, ids: &Path) -> Result<Self> {
+    pub fn open(path: &Path, ids: &Path, faults: Faults) -> Result<Self> {
         let db = schema::open_writer(path)?;
         let ids = Ids::open(ids, query::highest_id(&db)?)?;
         let shared = Arc::new(Shared {
@@ -69,7 +73,15 @@ impl NameStore {
             synced: AtomicU64::new(0),
         });
         let (jobs, inbox) = mpsc::unbounded_channel();
-        let writer = Writer { db, ids, shared: shared.clone(), waiting: Vec::new(), touched: Vec::new() };
+        let writer = Writer {
+            db,
+            ids,
+            faults,
+            shared: shared.clone(),
+            waiting: Vec::new(),
+            touched: Vec::new(),
+            suspect: false,
+        };
         let thread = std::thread::Builder::new()
             .name("names".into())
             .spawn(move || writer.run(inbox))
@@ -223,7 +235,7 @@ impl Writer {
     fn commit(&mut self, begin_failed: Option<Error>) {
         let failed = {
             let _apply = self.shared.apply.write();
-            let failed = begin_failed.or_else(|| self.db.execute_batch("COMMIT").err().map(Error::from));
+            let failed = begin_failed.or_else(|| self.commit_to_wal().err());
             if failed.is_some() {
                 let _ = self.db.execute_batch("ROLLBACK");
             } else if !self.touched.is_empty() {
@@ -239,13 +251,45 @@ impl Writer {
         }
     }
 
-    /// Syncs the WAL: a FULL transaction syncs every frame before its own.
+    fn commit_to_wal(&self) -> Result<()> {
+        self.faults
+            .check(Step::Write, Part::Database, ROOT)
+            .map_err(|error| Error::disk("writing the state database", &error))?;
+        Ok(self.db.execute_batch("COMMIT")?)
+    }
+
+    /// On `Ok` the WAL, or the database that has taken it in, is on stable storage.
     fn sync(&mut self, target: u64) -> Result<()> {
         if self.shared.synced.load(Ordering::Acquire) >= target {
             return Ok(());
         }
         self.commit(None);
         let now = self.shared.committed.load(Ordering::Acquire);
+        let outcome = self.sync_wal();
+        // Where a sync fails, the kernel calls the lost pages clean: no later one would write them.
+        self.suspect = outcome.is_err();
+        let begun = self.db.execute_batch("BEGIN IMMEDIATE");
+        outcome?;
+        self.shared.synced.store(now, Ordering::Release);
+        Ok(begun?)
+    }
+
+    /// A FULL transaction syncs every frame before its own. After a failure all frames are taken into the
+    /// database first, which is synced, and the WAL is begun anew.
+    fn sync_wal(&mut self) -> Result<()> {
+        self.faults
+            .check(Step::Sync, Part::Database, ROOT)
+            .map_err(|error| Error::disk("syncing the state database", &error))?;
+        if self.suspect {
+            self.db.pragma_update(None, "synchronous", "FULL")?;
+            let busy: i64 = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            if busy != 0 {
+                return Err(Error::new(
+                    ErrorKind::LocalDisk,
+                    "The state database could not be taken together.",
+                ));
+            }
+        }
         self.db.pragma_update(None, "synchronous", "FULL")?;
         let written = self.db.execute(
             "INSERT INTO meta(name, value) VALUES ('synced', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1",
@@ -253,8 +297,6 @@ impl Writer {
         );
         self.db.pragma_update(None, "synchronous", "NORMAL")?;
         written?;
-        self.shared.synced.store(now, Ordering::Release);
-        self.db.execute_batch("BEGIN IMMEDIATE")?;
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use super::pool::{FilePool, Paths};
 use super::staged::{Staged, reopen_log};
 use crate::attr::FileId;
 use crate::error::{Error, Result};
+use crate::faults::Faults;
 
 /// Descriptors: two a slot.
 const OPEN_SLOTS: usize = 256;
@@ -41,10 +42,10 @@ pub struct Found {
 
 impl StagingArea {
     /// Opens the folder with a new epoch: no verifier of an earlier life is given again.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path, faults: Faults) -> Result<Self> {
         Ok(StagingArea {
             folder: folder.to_owned(),
-            pool: Arc::new(FilePool::new(OPEN_SLOTS)),
+            pool: Arc::new(FilePool::new(OPEN_SLOTS, faults)),
             files: RwLock::new(HashMap::new()),
             creating: Mutex::new(()),
             verifier: AtomicU64::new(fresh_verifier()?),

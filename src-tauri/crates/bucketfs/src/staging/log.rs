@@ -169,8 +169,9 @@ impl Record {
 }
 
 /// Appends in one write, so that a crash leaves at most one torn record at the end.
-pub fn append(mut log: &File, record: &Record) -> io::Result<()> {
-    log.write_all(&record.encode())
+pub fn append(mut log: &File, records: &[Record]) -> io::Result<()> {
+    let bytes: Vec<u8> = records.iter().flat_map(Record::encode).collect();
+    log.write_all(&bytes)
 }
 
 /// What was read, and where the sound part ends.
@@ -248,7 +249,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(MAGIC).unwrap();
         for record in all_kinds() {
-            append(&file, &record).unwrap();
+            append(&file, &[record]).unwrap();
         }
         file.rewind().unwrap();
         let whole = read(&file).unwrap().unwrap();

@@ -11,13 +11,17 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::log::{self, Record};
 use crate::attr::FileId;
+use crate::durable::sync_data;
+use crate::faults::{Faults, Part, Step};
 
 /// Where the two files of a staged copy are.
 #[derive(Debug, Clone)]
@@ -31,10 +35,49 @@ pub struct ReadOnly {
     pub data: File,
 }
 
-/// Data for reading and writing, the log for appending.
+/// Data for reading and writing, the log for appending. The one place that writes and syncs staged copies.
 pub struct Writable {
+    id: FileId,
+    faults: Faults,
     pub data: File,
-    pub log: File,
+    log: File,
+}
+
+impl Writable {
+    /// On return the bytes are in the page cache.
+    pub fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.faults.check(Step::Write, Part::Data, self.id)?;
+        self.data.write_all_at(bytes, offset)
+    }
+
+    pub fn set_len(&self, size: u64) -> io::Result<()> {
+        self.faults.check(Step::Write, Part::Data, self.id)?;
+        self.data.set_len(size)
+    }
+
+    /// On return the records are in the page cache, whole. On error none is: a torn one would hide every record
+    /// after it. Callers take turns.
+    pub fn append(&self, records: &[Record]) -> io::Result<()> {
+        self.faults.check(Step::Write, Part::Log, self.id)?;
+        let end = self.log.metadata()?.len();
+        log::append(&self.log, records).inspect_err(|_| {
+            if let Err(error) = self.log.set_len(end) {
+                tracing::error!(file = %self.id, %error, "a torn record was left in a sidecar");
+            }
+        })
+    }
+
+    /// On return every byte written before is on stable storage.
+    pub fn sync_data(&self) -> io::Result<()> {
+        self.faults.check(Step::Sync, Part::Data, self.id)?;
+        sync_data(&self.data)
+    }
+
+    /// On return every record appended before is on stable storage.
+    pub fn sync_log(&self) -> io::Result<()> {
+        self.faults.check(Step::Sync, Part::Log, self.id)?;
+        sync_data(&self.log)
+    }
 }
 
 /// Any open data file that can be read.
@@ -72,6 +115,7 @@ struct Slots {
 pub struct FilePool {
     slots: Mutex<Slots>,
     capacity: usize,
+    faults: Faults,
 }
 
 /// A writable file for one WRITE. Not in the pool before [`Lease::publish`] unless it came from there.
@@ -84,12 +128,34 @@ pub struct Lease<'a> {
 
 impl FilePool {
     /// `capacity` counts slots; a writable slot has two descriptors.
-    pub fn new(capacity: usize) -> Self {
-        FilePool { slots: Mutex::new(Slots::default()), capacity: capacity.max(1) }
+    pub fn new(capacity: usize, faults: Faults) -> Self {
+        FilePool { slots: Mutex::new(Slots::default()), capacity: capacity.max(1), faults }
+    }
+
+    /// Puts a copy just made on the disk and into the pool: `head` is what its log begins with.
+    pub fn create(&self, id: FileId, paths: &Paths, size: u64, head: &[Record]) -> io::Result<()> {
+        let new = |path: &Path| {
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
+        };
+        self.faults.check(Step::Write, Part::Data, id)?;
+        let data = new(&paths.data)?;
+        if size > 0 {
+            data.set_len(size)?;
+        }
+        self.faults.check(Step::Write, Part::Log, id)?;
+        (&new(&paths.log)?).write_all(log::MAGIC)?;
+        let log = OpenOptions::new().append(true).open(&paths.log)?;
+        log::append(&log, head)?;
+        self.insert(
+            id,
+            Readable::Writable(Arc::new(Writable { id, faults: self.faults.clone(), data, log })),
+        );
+        Ok(())
     }
 
     /// An open file to read from: whatever the pool has, else a read-only one.
     pub fn for_read(&self, id: FileId, paths: &Paths) -> io::Result<Readable> {
+        self.faults.check(Step::Read, Part::Data, id)?;
         if let Some(file) = self.slots.lock().used(id) {
             return Ok(file);
         }
@@ -104,12 +170,8 @@ impl FilePool {
         }
         let data = OpenOptions::new().read(true).write(true).open(&paths.data)?;
         let log = OpenOptions::new().append(true).open(&paths.log)?;
-        Ok(Lease { pool: self, id, file: Arc::new(Writable { data, log }), pooled: false })
-    }
-
-    /// Puts in a file just made, which nobody else can have.
-    pub fn adopt(&self, id: FileId, file: Arc<Writable>) {
-        self.insert(id, Readable::Writable(file));
+        let file = Arc::new(Writable { id, faults: self.faults.clone(), data, log });
+        Ok(Lease { pool: self, id, file, pooled: false })
     }
 
     /// Drops the pool's reference: the names or contents behind the paths are about to change.
@@ -174,7 +236,6 @@ impl Lease<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::FileExt;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     fn staged(dir: &std::path::Path, content: &[u8]) -> Paths {
@@ -190,7 +251,7 @@ mod tests {
     fn read_then_write_upgrades_the_handle_instead_of_answering_stale() {
         let dir = tempfile::tempdir().unwrap();
         let paths = staged(dir.path(), b"remote bytes");
-        let pool = FilePool::new(4);
+        let pool = FilePool::new(4, Faults::default());
         let read = pool.for_read(ID, &paths).unwrap();
         assert!(!read.is_writable(), "a READ alone opens read-only");
         let lease = pool.for_write(ID, &paths).unwrap();
@@ -207,7 +268,7 @@ mod tests {
     fn a_second_write_reuses_the_writable_file() {
         let dir = tempfile::tempdir().unwrap();
         let paths = staged(dir.path(), b"");
-        let pool = FilePool::new(4);
+        let pool = FilePool::new(4, Faults::default());
         let first = pool.for_write(ID, &paths).unwrap();
         let file = first.file.clone();
         first.publish();
@@ -224,7 +285,7 @@ mod tests {
     fn a_write_without_a_prior_read_opens_writable_directly() {
         let dir = tempfile::tempdir().unwrap();
         let paths = staged(dir.path(), b"");
-        let pool = FilePool::new(4);
+        let pool = FilePool::new(4, Faults::default());
         let lease = pool.for_write(ID, &paths).unwrap();
         assert!(pool.slots.lock().open.is_empty(), "nothing is published before the write");
         lease.file.data.write_all_at(b"x", 0).unwrap();
@@ -238,7 +299,7 @@ mod tests {
         for seed in 0..20u64 {
             let dir = tempfile::tempdir().unwrap();
             let paths = staged(dir.path(), &[0u8; 4096]);
-            let pool = FilePool::new(1);
+            let pool = FilePool::new(1, Faults::default());
             let stop = AtomicBool::new(false);
             std::thread::scope(|scope| {
                 let writers: Vec<_> = (0..2u64)

@@ -8,10 +8,10 @@
 //! * after a durable write or [`Staged::commit`] returned: both on stable storage;
 //! * a write that failed leaves a hole, in the layout and (when the disk still takes it) in the sidecar.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ use super::layout::{Layout, Piece};
 use super::log::{self, Birth, Record};
 use super::pool::{FilePool, Lease, Paths, Writable};
 use crate::attr::{FileId, Timestamp};
-use crate::durable::{sync_data, sync_folder_of};
+use crate::durable::sync_folder_of;
 use crate::names::Content;
 
 pub struct Staged {
@@ -95,20 +95,8 @@ pub struct ReadPlan {
 impl Staged {
     /// Makes the two files. Nobody else knows the copy before the caller publishes it.
     pub fn create(paths: Paths, pool: Arc<FilePool>, birth: Birth, layout: Layout) -> io::Result<Self> {
-        let new = |path: &Path| {
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
-        };
-        let data = new(&paths.data)?;
-        if layout.size > 0 {
-            data.set_len(layout.size)?;
-        }
-        new(&paths.log)?;
-        let log = OpenOptions::new().append(true).open(&paths.log)?;
-        let mut head = log::MAGIC.to_vec();
-        head.extend(Record::Born(birth.clone()).encode());
-        head.extend(Record::Timed { mtime: layout.mtime }.encode());
-        (&log).write_all(&head)?;
-        pool.adopt(birth.id, Arc::new(Writable { data, log }));
+        let head = [Record::Born(birth.clone()), Record::Timed { mtime: layout.mtime }];
+        pool.create(birth.id, &paths, layout.size, &head)?;
         Ok(Self::assemble(paths, pool, birth, layout))
     }
 
@@ -187,7 +175,7 @@ impl Staged {
 
     fn write_through(&self, range: Range<u64>, data: &[u8], durable: bool) -> Result<Moved, Refusal> {
         let lease = self.pool.for_write(self.id, &self.paths)?;
-        lease.file.data.write_all_at(data, range.start)?;
+        lease.file.write(data, range.start)?;
         let moved = self.note_extent(&lease, range.clone(), durable)?;
         if durable {
             self.sync_files(&lease.file)?;
@@ -203,7 +191,7 @@ impl Staged {
         let before = (layout.size, layout.mtime);
         let mtime = Timestamp::after(layout.mtime);
         let record = Record::Extent { offset: range.start, length: range.end - range.start, mtime, durable };
-        log::append(&lease.file.log, &record)?;
+        lease.file.append(&[record])?;
         layout.wrote(range.clone(), durable);
         layout.mtime = mtime;
         if !durable && !range.is_empty() {
@@ -213,11 +201,16 @@ impl Staged {
         Ok(Moved { before, after: (layout.size, layout.mtime) })
     }
 
+    /// Appends a record that belongs to no change of bytes. One writer of the log at a time: the layout's lock.
+    fn note(&self, record: Record) -> io::Result<()> {
+        let lease = self.pool.for_write(self.id, &self.paths)?;
+        let _one = self.layout.lock();
+        lease.file.append(&[record])
+    }
+
     fn record_hole(&self, range: Range<u64>) {
         let record = Record::Hole { offset: range.start, length: range.end - range.start };
-        let noted =
-            self.pool.for_write(self.id, &self.paths).and_then(|lease| log::append(&lease.file.log, &record));
-        if let Err(error) = noted {
+        if let Err(error) = self.note(record) {
             tracing::error!(file = %self.id, %error, "a failed write could not be noted in the sidecar");
         }
     }
@@ -236,8 +229,8 @@ impl Staged {
         let before = (layout.size, layout.mtime);
         let mtime = Timestamp::after(layout.mtime);
         layout.generation += 1;
-        log::append(&lease.file.log, &Record::Resized { size, mtime })?;
-        lease.file.data.set_len(size)?;
+        lease.file.append(&[Record::Resized { size, mtime }])?;
+        lease.file.set_len(size)?;
         layout.resized(size);
         layout.mtime = mtime;
         let after = (layout.size, layout.mtime);
@@ -257,7 +250,7 @@ impl Staged {
         if !layout.holes.is_empty() {
             return Err(self.hole());
         }
-        log::append(&lease.file.log, &Record::Timed { mtime })?;
+        lease.file.append(&[Record::Timed { mtime }])?;
         let before = (layout.size, layout.mtime);
         layout.mtime = mtime;
         drop(layout);
@@ -270,9 +263,7 @@ impl Staged {
     /// open epoch would be kept apart, nothing would be lost.
     pub fn note_boot(&self, boot: &str) {
         let record = Record::Taken { boot: boot.to_owned() };
-        if let Err(error) =
-            self.pool.for_write(self.id, &self.paths).and_then(|lease| log::append(&lease.file.log, &record))
-        {
+        if let Err(error) = self.note(record) {
             tracing::warn!(file = %self.id, %error, "this boot was not noted in the sidecar");
         }
     }
@@ -280,9 +271,7 @@ impl Staged {
     /// Notes the visible path for a rebuild of the tree. Losing this note loses no byte.
     pub fn note_path(&self, path: &str) {
         let record = Record::Named { path: path.to_owned() };
-        if let Err(error) =
-            self.pool.for_write(self.id, &self.paths).and_then(|lease| log::append(&lease.file.log, &record))
-        {
+        if let Err(error) = self.note(record) {
             tracing::warn!(file = %self.id, %error, "the new path was not noted in the sidecar");
         }
     }
@@ -326,13 +315,13 @@ impl Staged {
 
     fn sync_and_close(&self) -> Result<(), Refusal> {
         let lease = self.pool.for_write(self.id, &self.paths)?;
-        sync_data(&lease.file.data)?;
+        lease.file.sync_data()?;
         {
             let mut layout = self.layout.lock();
             let later = self.recent.lock().clone();
             // Extents that came in meanwhile are not covered: then the epoch stays open in the log.
             if later.is_empty() {
-                log::append(&lease.file.log, &Record::Closed)?;
+                lease.file.append(&[Record::Closed])?;
             }
             layout.unstable = later;
         }
@@ -342,12 +331,12 @@ impl Staged {
     }
 
     fn sync_files(&self, file: &Writable) -> io::Result<()> {
-        sync_data(&file.data)?;
+        file.sync_data()?;
         self.sync_log(file)
     }
 
     fn sync_log(&self, file: &Writable) -> io::Result<()> {
-        sync_data(&file.log)?;
+        file.sync_log()?;
         if !self.named.load(Ordering::Acquire) {
             sync_folder_of(&self.paths.log)?;
             self.named.store(true, Ordering::Release);
@@ -393,12 +382,12 @@ impl Staged {
         let lease = self.pool.for_write(self.id, &self.paths)?;
         let mut layout = self.layout.lock();
         if layout.generation != generation || layout.in_flight > 0 {
-            log::append(&lease.file.log, &Record::Saved { hash: content.hash.clone() })?;
+            lease.file.append(&[Record::Saved { hash: content.hash.clone() }])?;
             layout.identity = Some(content.hash);
             return Ok(false);
         }
         let record = Record::Rebased { hash: content.hash.clone(), size: content.size };
-        log::append(&lease.file.log, &record)?;
+        lease.file.append(&[record])?;
         layout.rebased(content);
         drop(layout);
         lease.publish();
