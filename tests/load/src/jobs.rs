@@ -1,0 +1,257 @@
+//! The jobs. Each gives figures of itself; nothing here judges them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use serde::Serialize;
+
+use crate::client::{Client, Handle};
+
+const BLOCK: u64 = 1 << 20;
+
+/// What a job did. Times are in seconds, latencies in milliseconds.
+#[derive(Debug, Default, Serialize)]
+pub struct Figures {
+    pub job: String,
+    pub operations: u64,
+    pub bytes: u64,
+    pub seconds: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub longest_ms: f64,
+    /// Calls answered with JUKEBOX.
+    pub put_off: u32,
+}
+
+/// Latencies of the operations of one job.
+struct Clock {
+    began: Instant,
+    each: Vec<f64>,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { began: Instant::now(), each: Vec::new() }
+    }
+
+    fn note(&mut self, took: Duration) {
+        self.each.push(took.as_secs_f64() * 1000.0);
+    }
+
+    fn figures(mut self, job: &str, bytes: u64, client: &Client) -> Figures {
+        let seconds = self.began.elapsed().as_secs_f64();
+        self.each.sort_by(f64::total_cmp);
+        let at = |part: f64| {
+            let index = ((self.each.len() as f64 * part) as usize).min(self.each.len().saturating_sub(1));
+            self.each.get(index).copied().unwrap_or_default()
+        };
+        Figures {
+            job: job.to_owned(),
+            operations: self.each.len() as u64,
+            bytes,
+            seconds,
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            longest_ms: at(1.0),
+            put_off: client.put_off.load(std::sync::atomic::Ordering::Relaxed),
+        }
+    }
+}
+
+pub struct Load {
+    pub client: Arc<Client>,
+    pub root: Handle,
+    pub depth: usize,
+}
+
+impl Load {
+    /// Runs `one` for each item, `depth` at a time.
+    async fn all<T, F>(&self, items: impl Iterator<Item = T>, one: impl Fn(T) -> F) -> Result<Clock>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let mut clock = Clock::start();
+        let mut running = stream::iter(items)
+            .map(|item| {
+                let work = one(item);
+                async move {
+                    let began = Instant::now();
+                    work.await.map(|()| began.elapsed())
+                }
+            })
+            .buffer_unordered(self.depth);
+        while let Some(took) = running.try_next().await? {
+            clock.note(took);
+        }
+        drop(running);
+        Ok(clock)
+    }
+
+    /// Bytes that do not repeat: deduplication must find nothing in them.
+    fn noise(seed: u64, length: usize) -> Vec<u8> {
+        let mut noise = vec![0; length];
+        SmallRng::seed_from_u64(seed).fill(&mut noise[..]);
+        noise
+    }
+
+    pub async fn write(&self, path: &str, size: u64, commit: bool) -> Result<Figures> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = self.client.walk(&self.root, folder).await?;
+        let file = self.client.create(&folder, name).await?;
+        let blocks: Vec<Bytes> = (0..8).map(|n| Self::noise(n ^ size, BLOCK as usize).into()).collect();
+        let clock = self
+            .all((0..size).step_by(BLOCK as usize), |offset| {
+                let (file, block) = (&file, &blocks[(offset / BLOCK) as usize % blocks.len()]);
+                let length = BLOCK.min(size - offset) as usize;
+                async move {
+                    // Each block differs by its first bytes.
+                    let mut data = block[..length].to_vec();
+                    let mark = offset.to_be_bytes();
+                    let marked = mark.len().min(length);
+                    data[..marked].copy_from_slice(&mark[..marked]);
+                    ensure!(self.client.write(file, offset, &data).await? == length as u32, "a short WRITE");
+                    Ok(())
+                }
+            })
+            .await?;
+        if commit {
+            self.client.commit(&file).await?;
+        }
+        Ok(clock.figures("write", size, &self.client))
+    }
+
+    pub async fn read(&self, path: &str) -> Result<Figures> {
+        let file = self.client.walk(&self.root, path).await?;
+        let size = self.client.getattr(&file).await?;
+        let clock = self
+            .all((0..size).step_by(BLOCK as usize), |offset| {
+                let file = &file;
+                async move { self.whole(file, offset, BLOCK.min(size - offset) as u32).await }
+            })
+            .await?;
+        Ok(clock.figures("read", size, &self.client))
+    }
+
+    /// A READ, and those that go on where the server answered short.
+    async fn whole(&self, file: &Handle, mut offset: u64, mut count: u32) -> Result<()> {
+        while count > 0 {
+            let (data, end) = self.client.read(file, offset, count).await?;
+            ensure!(!data.is_empty() || end, "an empty READ before the end");
+            offset += data.len() as u64;
+            count -= (data.len() as u32).min(count);
+            if end {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn random(&self, path: &str, count: u64, block: u32, seed: u64) -> Result<Figures> {
+        let file = self.client.walk(&self.root, path).await?;
+        let size = self.client.getattr(&file).await?;
+        ensure!(size > u64::from(block), "{path} is too small");
+        let mut random = SmallRng::seed_from_u64(seed);
+        let blocks = size / u64::from(block);
+        let offsets: Vec<u64> =
+            (0..count).map(|_| random.random_range(0..blocks) * u64::from(block)).collect();
+        let clock = self
+            .all(offsets.into_iter(), |offset| {
+                let file = &file;
+                async move { self.whole(file, offset, block).await }
+            })
+            .await?;
+        Ok(clock.figures("random", count * u64::from(block), &self.client))
+    }
+
+    /// Small files: CREATE, WRITE, COMMIT for each.
+    pub async fn create(&self, folder: &str, count: u64, size: usize) -> Result<Figures> {
+        let dir = self.client.mkdir(&self.root, folder).await?;
+        let noise = Self::noise(count, size + count as usize);
+        let clock = self
+            .all(0..count, |number| {
+                let (dir, data) = (&dir, &noise[number as usize..number as usize + size]);
+                async move {
+                    let file = self.client.create(dir, &format!("{number:06}.bin")).await?;
+                    if size > 0 {
+                        self.client.write(&file, 0, data).await?;
+                        self.client.commit(&file).await?;
+                    }
+                    Ok(())
+                }
+            })
+            .await?;
+        Ok(clock.figures("create", count * size as u64, &self.client))
+    }
+
+    pub async fn remove(&self, folder: &str, count: u64) -> Result<Figures> {
+        let dir = self.client.lookup(&self.root, folder).await?;
+        let clock = self
+            .all(0..count, |number| {
+                let dir = &dir;
+                async move { self.client.remove(dir, &format!("{number:06}.bin")).await }
+            })
+            .await?;
+        Ok(clock.figures("remove", 0, &self.client))
+    }
+
+    /// GETATTR, one after the other; while something else loads the server, its latency under load.
+    pub async fn getattr(&self, path: &str, count: u64) -> Result<Figures> {
+        let file = self.client.walk(&self.root, path).await?;
+        let clock = self
+            .all(0..count, |_| {
+                let file = &file;
+                async move { self.client.getattr(file).await.map(|_| ()) }
+            })
+            .await?;
+        Ok(clock.figures("getattr", 0, &self.client))
+    }
+
+    /// Every name below `folder`, with attributes and handles: `find`. Operations are names.
+    pub async fn list(&self, folder: &str) -> Result<Figures> {
+        let mut clock = Clock::start();
+        let mut names = 0;
+        let mut folders = vec![self.client.walk(&self.root, folder).await?];
+        while !folders.is_empty() {
+            let level = std::mem::take(&mut folders);
+            let mut lists =
+                stream::iter(level).map(|folder| self.list_one(folder)).buffer_unordered(self.depth);
+            while let Some((count, inner, took)) = lists.try_next().await? {
+                names += count;
+                folders.extend(inner);
+                took.into_iter().for_each(|took| clock.note(took));
+            }
+        }
+        let mut figures = clock.figures("list", 0, &self.client);
+        figures.operations = names;
+        Ok(figures)
+    }
+
+    async fn list_one(&self, folder: Handle) -> Result<(u64, Vec<Handle>, Vec<Duration>)> {
+        let (mut cookie, mut verifier, mut names) = (0, 0, 0);
+        let (mut inner, mut took) = (Vec::new(), Vec::new());
+        loop {
+            let began = Instant::now();
+            let (entries, next, end) = self.client.list(&folder, cookie, verifier).await?;
+            took.push(began.elapsed());
+            verifier = next;
+            for entry in &entries {
+                cookie = entry.cookie;
+                if entry.name == "." || entry.name == ".." {
+                    continue;
+                }
+                names += 1;
+                if entry.is_folder {
+                    inner.push(entry.handle.clone().context("a folder without a handle")?);
+                }
+            }
+            if end {
+                return Ok((names, inner, took));
+            }
+            ensure!(!entries.is_empty(), "an empty page before the end");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `nfs-load`: one job against one NFSv3 server on this machine; prints its figures as a line of JSON.
+
+mod client;
+mod jobs;
+mod xdr;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use client::Client;
+use jobs::Load;
+
+/// A wire-level NFSv3 load generator: many calls in flight on one connection, as a kernel sends them.
+#[derive(Parser)]
+#[command(name = "nfs-load")]
+struct Arguments {
+    #[arg(long)]
+    port: u16,
+    /// Where MOUNT is answered, if elsewhere.
+    #[arg(long)]
+    mount_port: Option<u16>,
+    #[arg(long)]
+    export: String,
+    #[arg(long, default_value_t = 0)]
+    uid: u32,
+    /// Calls in flight.
+    #[arg(long, default_value_t = 16)]
+    depth: usize,
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Writes a file in blocks of 1 MiB, then one COMMIT.
+    Write {
+        path: String,
+        #[arg(long)]
+        size: u64,
+        #[arg(long)]
+        no_commit: bool,
+    },
+    /// Reads a file in blocks of 1 MiB.
+    Read { path: String },
+    /// Reads blocks at random places.
+    Random {
+        path: String,
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+        #[arg(long, default_value_t = 4096)]
+        block: u32,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Makes small files: CREATE, WRITE, COMMIT.
+    Create {
+        folder: String,
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+        #[arg(long, default_value_t = 1024)]
+        size: usize,
+    },
+    /// Removes what `create` made.
+    Remove {
+        folder: String,
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+    },
+    /// Lists everything below a folder with READDIRPLUS.
+    List { folder: String },
+    /// GETATTR again and again.
+    Getattr {
+        path: String,
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+    },
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mount = Client::connect(arguments.mount_port.unwrap_or(arguments.port), arguments.uid).await?;
+    let root = mount.mount(&arguments.export).await?;
+    drop(mount);
+    let client = Client::connect(arguments.port, arguments.uid).await?;
+    let load = Load { client, root, depth: arguments.depth.max(1) };
+    let figures = match arguments.job {
+        Job::Write { path, size, no_commit } => load.write(&path, size, !no_commit).await,
+        Job::Read { path } => load.read(&path).await,
+        Job::Random { path, count, block, seed } => load.random(&path, count, block, seed).await,
+        Job::Create { folder, count, size } => load.create(&folder, count, size).await,
+        Job::Remove { folder, count } => load.remove(&folder, count).await,
+        Job::List { folder } => load.list(&folder).await,
+        Job::Getattr { path, count } => load.getattr(&path, count).await,
+    };
+    println!("{}", serde_json::to_string(&figures.context("the job failed")?)?);
+    Ok(())
+}
