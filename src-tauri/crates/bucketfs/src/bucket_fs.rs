@@ -12,6 +12,7 @@ use crate::content::Content as ContentCache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events};
 use crate::faults::Faults;
+use crate::guarded::guarded;
 use crate::names::{NameStore, Node, Place, merge};
 use crate::recovery;
 use crate::staging::{Staged, StagingArea};
@@ -129,9 +130,15 @@ impl BucketFs {
     /// Starts the queue and the watcher of remote changes.
     pub fn start_sync(self: &Arc<Self>) {
         if !self.config.read_only {
-            self.tasks.spawn(crate::sync::syncer::run(self.clone()));
+            let fs = self.clone();
+            self.tasks.spawn(async move {
+                guarded("the sync queue", || crate::sync::syncer::run(fs.clone())).await;
+            });
         }
-        self.tasks.spawn(crate::sync::watcher::run(self.clone()));
+        let fs = self.clone();
+        self.tasks.spawn(async move {
+            guarded("the watcher of remote changes", || crate::sync::watcher::run(fs.clone())).await;
+        });
     }
 
     /// Stops every task and makes all that was acknowledged durable, within about `deadline`. What is not

@@ -14,6 +14,7 @@ mod durable;
 pub mod error;
 pub mod event;
 pub mod faults;
+mod guarded;
 pub mod local;
 mod names;
 mod ops;

@@ -19,7 +19,8 @@ pub async fn trim(fs: &Arc<BucketFs>) -> Result<()> {
             saved.push((staged, bytes));
         }
     }
-    saved.sort_by_key(|(staged, _)| std::cmp::Reverse(staged.quiet_for()));
+    // Each is asked once: the clock goes on while they are compared, and a sort by it has no order.
+    saved.sort_by_cached_key(|(staged, _)| std::cmp::Reverse(staged.quiet_for()));
     let mut count = saved.len();
     let mut bytes: u64 = saved.iter().map(|(_, bytes)| bytes).sum();
     for (staged, size) in saved {
