@@ -26,7 +26,7 @@ export function VirtualList<R extends Row>({ label, rows, render, reveal, onRang
   const offsets = useMemo(() => layOut(rows, measured.current), [rows, version]);
   const { from, to } = visible(offsets, view.top, view.height, EXTRA);
 
-  useAnchor(box, rows, offsets, view.top);
+  useAnchor(box, rows, offsets, (top) => setView((old) => ({ ...old, top })));
   const observe = useMeasure(measured, () => setVersion((v) => v + 1));
 
   useEffect(() => {
@@ -123,27 +123,36 @@ export function rowKey(key: string, at: number, count: number, page: number): nu
   }
 }
 
-/** Keeps the first row in view where it is when rows above it come, go, or turn out higher than thought. */
-function useAnchor(box: { current: HTMLDivElement | null }, rows: readonly Row[], offsets: Float64Array, top: number) {
-  const anchor = useRef<{ key: string; within: number } | null>(null);
+/** How many rows from the first in view on are remembered: if one goes, the next holds the place. */
+const ANCHORS = 12;
+
+/** Keeps what is in view where it is when rows above it come, go, or turn out higher than thought. */
+function useAnchor(box: { current: HTMLDivElement | null }, rows: readonly Row[], offsets: Float64Array, moved: (top: number) => void) {
+  const anchors = useRef<{ key: string; within: number }[]>([]);
   const before = useRef(offsets);
   useLayoutEffect(() => {
     const element = box.current;
-    if (element && anchor.current && before.current !== offsets && element.scrollTop > 0) {
-      const { key, within } = anchor.current;
-      const index = rows.findIndex((row) => row.key === key);
-      if (index >= 0) {
-        const wanted = (offsets[index] ?? 0) + within;
-        if (Math.abs(wanted - element.scrollTop) > 0.5) element.scrollTop = wanted;
+    if (!element) return;
+    if (before.current !== offsets && element.scrollTop > 0) {
+      const wanted = placeOf(anchors.current, rows, offsets);
+      if (wanted !== null && Math.abs(wanted - element.scrollTop) > 0.5) {
+        element.scrollTop = wanted;
+        moved(element.scrollTop);
       }
     }
     before.current = offsets;
-  }, [offsets]);
-  useLayoutEffect(() => {
-    const index = rowAt(offsets, top);
-    const row = rows[index];
-    anchor.current = row ? { key: row.key, within: top - (offsets[index] ?? 0) } : null;
+    const first = rowAt(offsets, element.scrollTop);
+    anchors.current = rows.slice(first, first + ANCHORS).map((row, step) => ({ key: row.key, within: element.scrollTop - (offsets[first + step] ?? 0) }));
   });
+}
+
+/** Where the list must be scrolled to, so that the first remembered row that is still there stands where it stood. */
+function placeOf(anchors: readonly { key: string; within: number }[], rows: readonly Row[], offsets: Float64Array): number | null {
+  for (const { key, within } of anchors) {
+    const index = rows.findIndex((row) => row.key === key);
+    if (index >= 0) return (offsets[index] ?? 0) + within;
+  }
+  return null;
 }
 
 /** A ref for rows: notes each row's real height, and tells when one changed. */

@@ -98,6 +98,8 @@ const heldRow = (held: HeldDeletes): ListRow => ({ kind: "held", held, key: `hel
 /** The queue comes sorted by section; a row that is not loaded yet stands in the section of the one before. */
 function queueInSections(queue: QueueCache, filter: string): Map<Section, ListRow[]> {
   const sections = new Map<Section, ListRow[]>();
+  // Pages of two moments may both have a row that moved from one to the other.
+  const seen = new Set<string>();
   let current: Section = "waiting";
   for (let index = 0; index < queue.total; index += 1) {
     const row = rowAtIndex(queue, index);
@@ -108,7 +110,10 @@ function queueInSections(queue: QueueCache, filter: string): Map<Section, ListRo
     } else if (filter !== "") continue;
     const list = sections.get(current) ?? [];
     sections.set(current, list);
-    list.push(row ? queueRow(row) : { kind: "blank", key: `blank ${index}`, estimate: HEIGHT.plain });
+    const made: ListRow = row ? queueRow(row) : { kind: "blank", key: `blank ${index}`, estimate: HEIGHT.plain };
+    if (seen.has(made.key)) continue;
+    seen.add(made.key);
+    list.push(made);
   }
   return sections;
 }

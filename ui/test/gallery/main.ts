@@ -8,5 +8,7 @@ const name = new URLSearchParams(location.search).get("state") ?? "busy";
 const make = STATES[name];
 const root = document.getElementById("app");
 if (!make || !root) throw new Error(`no state ${name}`);
-start(scriptedHost(make()), root);
-Object.assign(window, { galleryStates: Object.keys(STATES) });
+const host = scriptedHost(make());
+start(host, root);
+// For tests that change what is shown.
+Object.assign(window, { gallery: host });

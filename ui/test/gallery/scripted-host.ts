@@ -23,7 +23,13 @@ export interface Call {
   args: unknown;
 }
 
-export function scriptedHost(script: Script): Host & { calls: Call[] } {
+export interface ScriptedHost extends Host {
+  calls: Call[];
+  /** The first rows of the queue are done. */
+  finish(count: number): void;
+}
+
+export function scriptedHost(script: Script): ScriptedHost {
   const calls: Call[] = [];
   let tell: (event: AppEvent) => void = () => undefined;
   const changed = () => {
@@ -52,6 +58,10 @@ export function scriptedHost(script: Script): Host & { calls: Call[] } {
   const asking = new Set<CommandName>(["discard", "sign_out", "remove_everything", "quit"]);
   return {
     calls,
+    finish(count) {
+      script.queue = script.queue.slice(count);
+      changed();
+    },
     async call<C extends CommandName>(command: C, args: Commands[C]["args"]) {
       if (command !== "check") calls.push({ command, args });
       const failure = script.fail?.[command];
