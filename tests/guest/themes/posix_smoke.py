@@ -137,6 +137,10 @@ def two_thousand(place):
     left = [str(path.relative_to(mount.path)) for path in mount.path.rglob("*")]
     assert removal.returncode == 0, f"{removal.stderr[-600:]}; left are {left[:20]}"
     same("left in the mount", mount.names(), [])
+    # So many deletions at once ask first.
+    same("sync before the answer", server.ctl("sync", "--wait", "--timeout", "60", seconds=90).returncode, 1)
+    same("files on the Hub before the answer", len(hub.files(bucket)), 2000)
+    same("answer", server.ctl("deletes", "--send").returncode, 0)
     server.sync(200)
     same("files on the Hub", sorted(hub.files(bucket)), [])
 

@@ -1,9 +1,12 @@
 //! One bucket as a file system: what is opened, what it owns, how it ends.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +42,10 @@ pub struct Config {
     pub saved_copies_bytes: u64,
     /// Free space of the disk that is left alone, in bytes.
     pub reserve_bytes: u64,
+    /// How long a deletion waits before it leaves.
+    pub delete_hold: Duration,
+    /// Whether many deletions at once wait for the person's word.
+    pub ask_deletes: bool,
     /// How often the Hub is tried while it is out of reach or nobody is signed in.
     pub poll: Duration,
     /// Identity of this boot of the machine: no client of another boot commits what it left UNSTABLE.
@@ -59,6 +66,8 @@ impl Config {
             cache_bytes: 10 << 30,
             saved_copies_bytes: 2 << 30,
             reserve_bytes: 256 << 20,
+            delete_hold: Duration::from_secs(60),
+            ask_deletes: true,
             poll: Duration::from_secs(15),
             boot: recovery::boot_id(),
             faults: Faults::from_environment(),
@@ -77,6 +86,12 @@ pub struct BucketFs {
     pub(crate) events: Arc<dyn Events>,
     pub(crate) listings: Listings,
     pub(crate) queue: Queue,
+    /// Where the feed of changes stands.
+    pub(crate) feed: Mutex<Option<hub::Resume>>,
+    /// Files in the bucket, as the Hub said last; 0 when only a folder of it is mounted.
+    pub(crate) files_on_hub: AtomicU64,
+    /// Edits whose base is being fetched.
+    pub(crate) pins: Mutex<HashSet<FileId>>,
     /// Owns every task of this bucket; all end by `stop`.
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -96,6 +111,9 @@ impl BucketFs {
         let staging = Arc::new(StagingArea::open(&state.staged(), config.faults.clone())?);
         let fs = Arc::new_cyclic(|me| BucketFs {
             queue: Queue::new(),
+            feed: Mutex::new(None),
+            files_on_hub: AtomicU64::new(0),
+            pins: Mutex::default(),
             listings: Listings::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -108,6 +126,7 @@ impl BucketFs {
             bucket,
             events,
         });
+        fs.recall()?;
         fs.prepare_root().await?;
         recovery::take_up(&fs, kept_at).await?;
         Ok(fs)
@@ -156,6 +175,9 @@ impl BucketFs {
                 tracing::warn!(?outcome, "a staged file was not synced at the end");
             }
         }
+        if let Err(error) = self.keep_what_the_queue_knows().await {
+            tracing::warn!(%error, "what had failed was not stored; it is tried again after the start");
+        }
         if let Err(error) = self.names.sync().await {
             tracing::warn!(%error, "the state database was not synced at the end");
         }
@@ -188,6 +210,11 @@ impl BucketFs {
             tracing::error!(%error, "stored answers could not be read");
             Vec::new()
         })
+    }
+
+    /// Files in the bucket, as far as the Hub has said.
+    pub(crate) fn total_files(&self) -> u64 {
+        self.files_on_hub.load(Ordering::Relaxed)
     }
 
     pub(crate) fn this(&self) -> Result<Arc<Self>> {

@@ -31,6 +31,17 @@ pub enum Event {
         path: String,
         kept_as: String,
     },
+    /// Somebody changed `path` in the very moment it was saved or deleted here; their version is back at
+    /// `kept_as`.
+    Overwrote {
+        path: String,
+        kept_as: String,
+    },
+    /// So many deletions at once that the person is asked first: `count` of `of` files.
+    DeletesHeld {
+        count: u64,
+        of: u64,
+    },
     /// Staged files of an earlier life were taken up again.
     Recovered {
         files: u64,

@@ -28,6 +28,10 @@ pub use attr::{Attr, Change, FileId, Kind, ROOT, SetAttr, SetTime, Stamp, Timest
 pub use bucket_fs::{BucketFs, Config};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, Events, NoEvents};
+pub use names::removed::{Removed, RemovedHow};
 pub use ops::{Commit, Create, Entry, Made, Page, Read, Renamed, Space, Write};
 pub use receipt::Receipt;
-pub use sync::report::{ItemState, QueueItem, Status, SyncReport};
+pub use sync::report::{
+    Conflict, DeletesAnswer, FailureClass, HeldDeletes, ItemState, QueueItem, Resolution, Saved, Status,
+    SyncLimits, SyncReport, Version,
+};

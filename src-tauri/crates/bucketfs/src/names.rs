@@ -3,10 +3,14 @@
 //! Nothing here knows the Hub's API or the staged bytes; a node only records *where* the Hub has it
 //! ([`Place`]) and *which content* it has there ([`Content`]).
 
+pub mod commits;
+pub mod conflicts;
 mod ids;
+pub mod kept;
 pub mod merge;
 mod node;
 pub mod query;
+pub mod removed;
 mod schema;
 mod store;
 mod transaction;

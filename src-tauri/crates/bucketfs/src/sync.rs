@@ -3,13 +3,20 @@
 //! `work` finds what differs, `syncer` decides when, `upload` brings bytes, `save`, `folders` and `deletes`
 //! change the Hub's names; `listing` and `watcher` bring what others changed. Nothing here knows NFS.
 
+pub mod answers;
+mod cost;
 mod deletes;
 mod folders;
 pub(crate) mod listing;
+mod pace;
+pub(crate) mod pin;
 pub(crate) mod queue;
 pub mod report;
+mod restore;
 mod save;
 mod saved_copies;
+mod schedule;
+mod slipped;
 mod status;
 pub(crate) mod syncer;
 mod upload;

@@ -46,7 +46,7 @@ pub enum Command {
     /// Upload now what waits, and say whether everything is on the Hub
     Sync(Sync),
     /// Stop uploading until `resume`; what is written is kept on this machine
-    Pause(Running),
+    Pause(Pause),
     /// Go on uploading
     Resume(Running),
     /// Say what is saved and what is not
@@ -57,6 +57,22 @@ pub enum Command {
     Events(Shown),
     /// Try failed uploads again
     Retry(Retry),
+    /// Say how much of the line uploads may take, or change it
+    Limits(Limits),
+    /// Say which deletions wait for an answer, and answer
+    ///
+    /// Many deletions at once are not sent before somebody has said that they are meant.
+    Deletes(Deletes),
+    /// List files of which two versions are kept, because they were changed here and elsewhere
+    Conflicts(Shown),
+    /// Solve a conflict
+    Resolve(Resolve),
+    /// Drop what was changed here in one file and show the Hub's version again
+    Discard(Discard),
+    /// List what was deleted or overwritten through the mount, newest first
+    RecentDeletes(Shown),
+    /// Bring back what was deleted or overwritten, while the Hub still has it
+    Restore(Restore),
     /// Run the whole app without its window: accounts, mounts and uploads of this user
     ///
     /// With --http the first line on stdout is one JSON object: url, token, and the page to open. Ends on SIGTERM
@@ -229,6 +245,12 @@ pub struct Serve {
     /// How often to ask the Hub for changes made elsewhere, milliseconds
     #[arg(long, value_name = "MS", value_parser = milliseconds, default_value = "15000")]
     pub poll_ms: Duration,
+    /// How long a deletion waits before it leaves, milliseconds
+    #[arg(long, value_name = "MS", value_parser = milliseconds, default_value = "60000")]
+    pub delete_hold_ms: Duration,
+    /// Send many deletions at once without asking
+    #[arg(long)]
+    pub do_not_ask: bool,
     /// Size of the block cache on disk; by default 10 GiB, or less on a small disk
     #[arg(long, value_name = "BYTES")]
     pub cache_bytes: Option<u64>,
@@ -292,6 +314,90 @@ pub struct Retry {
     pub path: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct Pause {
+    #[command(flatten)]
+    pub running: Running,
+    /// Go on by itself after so many minutes
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
+    pub minutes: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub struct Limits {
+    #[command(flatten)]
+    pub running: Running,
+    /// Uploads beside each other, 1 to 16
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub parallel: Option<u8>,
+    /// Upload no faster than so many bytes a second, all together; 0 for no limit
+    #[arg(long, value_name = "BYTES_PER_S")]
+    pub upload: Option<u64>,
+    /// One JSON document instead of sentences
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Deletes {
+    #[command(flatten)]
+    pub running: Running,
+    /// They are meant: delete on the Hub now
+    #[arg(long, conflicts_with = "restore")]
+    pub send: bool,
+    /// They are not meant: bring the files back
+    #[arg(long)]
+    pub restore: bool,
+    /// One JSON document instead of a list
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Resolve {
+    #[command(flatten)]
+    pub running: Running,
+    /// The conflict's number, as `conflicts` lists it
+    pub id: u64,
+    /// mine: this machine's version takes the name; theirs: the Hub's; both: both stay as they are
+    #[arg(long, value_enum)]
+    pub keep: Keep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Keep {
+    Mine,
+    Theirs,
+    Both,
+}
+
+#[derive(Debug, Args)]
+pub struct Discard {
+    #[command(flatten)]
+    pub running: Running,
+    /// The file, by its path in the mount
+    pub path: String,
+    /// It is meant: what was changed here and is not on the Hub is lost
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub running: Running,
+    /// What it was called, by its path in the mount
+    pub path: String,
+    /// Give it this name instead, in the same folder
+    #[arg(long = "as", value_name = "NAME")]
+    pub as_name: Option<String>,
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "not a number of minutes".to_owned())?;
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
@@ -346,6 +452,14 @@ mod tests {
             "bucketbarctl status",
             "bucketbarctl queue alice/photos --state /s --json",
             "bucketbarctl retry alice/photos --state /s --path a/b",
+            "bucketbarctl pause alice/photos --minutes 90",
+            "bucketbarctl limits alice/photos --parallel 2 --upload 500000",
+            "bucketbarctl deletes alice/photos --send",
+            "bucketbarctl conflicts alice/photos --json",
+            "bucketbarctl resolve alice/photos 3 --keep theirs",
+            "bucketbarctl discard alice/photos a/b --yes",
+            "bucketbarctl recent-deletes alice/photos",
+            "bucketbarctl restore alice/photos a/b --as c",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -365,6 +479,9 @@ mod tests {
             "bucketbarctl login --device --browser",
             "bucketbarctl login --token hf_on_the_command_line",
             "bucketbarctl bucket create x --private --public",
+            "bucketbarctl deletes alice/photos --send --restore",
+            "bucketbarctl limits alice/photos --parallel 17",
+            "bucketbarctl resolve alice/photos 3",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -2,7 +2,10 @@
 
 pub mod app;
 pub mod bucket;
+pub mod conflicts;
+pub mod deletes;
 pub mod events;
+pub mod limits;
 pub mod login;
 pub mod logout;
 pub mod ls;
@@ -13,6 +16,7 @@ pub mod retry;
 pub mod serve;
 pub mod status;
 pub mod sync;
+pub mod undo;
 pub mod unmount;
 pub mod whoami;
 

@@ -4,6 +4,12 @@ use engine::{ItemState, QueueItem, Status};
 
 pub use engine::words::{files, size};
 
+/// A moment, in UTC.
+pub fn time(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(ms)
+        .map_or_else(|| ms.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// Columns two blanks apart, as wide as needed; the last one is left as it is.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -41,8 +47,16 @@ pub fn state_line(status: &Status) -> String {
         parts.push(moving_line(status, moving));
     } else if status.failed == 0 && status.all_saved {
         parts.push("All saved".to_owned());
-    } else if status.failed == 0 {
+    } else if status.failed == 0 && status.held_deletes == 0 {
         parts.push("Being written".to_owned());
+    }
+    if status.held_deletes > 0 {
+        let wait = if status.held_deletes == 1 { "deletion waits" } else { "deletions wait" };
+        parts.push(format!("{} {wait} for your word", status.held_deletes));
+    }
+    if status.conflicts > 0 {
+        let conflicts = if status.conflicts == 1 { "conflict" } else { "conflicts" };
+        parts.push(format!("{} {conflicts}", status.conflicts));
     }
     if status.local_only > 0 {
         let items = if status.local_only == 1 { "item" } else { "items" };
@@ -71,7 +85,8 @@ pub fn item_state(item: &QueueItem) -> String {
             format!("uploading {} of {}", size(*done), size(*total))
         }
         ItemState::Committing => "almost there".to_owned(),
-        ItemState::Failed { why, advice } => format!("failed: {why} {advice}").trim_end().to_owned(),
+        ItemState::Held { why, advice } => format!("waits for your word: {why}. {advice}"),
+        ItemState::Failed { why, advice, .. } => format!("failed: {why} {advice}").trim_end().to_owned(),
         ItemState::LocalOnly { why } => format!("on this machine only: {why}"),
     }
 }
@@ -132,7 +147,11 @@ mod tests {
             action: "upload".into(),
             bytes: 5,
             attempts: 0,
-            state: ItemState::Failed { why: "No room.".into(), advice: "Free some.".into() },
+            state: ItemState::Failed {
+                class: engine::FailureClass::Quota,
+                why: "No room.".into(),
+                advice: "Free some.".into(),
+            },
         };
         let text = queue_table(&vec![item; 3], 2);
         assert_eq!(text.lines().count(), 3);

@@ -66,5 +66,12 @@ async fn run(command: Command) -> CommandResult {
         Command::Events(args) => commands::events::run(args).await,
         Command::Retry(args) => commands::retry::run(args).await,
         Command::App(args) => Box::pin(commands::app::run(args)).await,
+        Command::Limits(args) => commands::limits::run(args).await,
+        Command::Deletes(args) => commands::deletes::run(args).await,
+        Command::Conflicts(args) => commands::conflicts::list(args).await,
+        Command::Resolve(args) => commands::conflicts::resolve(args).await,
+        Command::Discard(args) => commands::conflicts::discard(args).await,
+        Command::RecentDeletes(args) => commands::undo::list(args).await,
+        Command::Restore(args) => commands::undo::restore(args).await,
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod api;
 mod client;
+pub mod decisions;
 mod server;
 mod socket;
 

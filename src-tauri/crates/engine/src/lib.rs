@@ -21,7 +21,10 @@ mod status_table;
 pub mod words;
 
 pub use bucket_path::BucketPath;
-pub use bucketfs::{ItemState, QueueItem, Status, SyncReport};
+pub use bucketfs::{
+    Conflict, DeletesAnswer, FailureClass, HeldDeletes, ItemState, QueueItem, Removed, RemovedHow,
+    Resolution, Status, SyncLimits, SyncReport, Timestamp, Version,
+};
 pub use endpoint::Endpoint;
 pub use error::{EngineError, Result};
 pub use hub_access::{HubAccess, explain as explain_hub_error, hub_config, hub_origin, open_hub};

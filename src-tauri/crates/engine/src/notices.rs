@@ -34,6 +34,8 @@ pub enum NoticeKind {
     UploadFailed,
     Saved,
     Conflict,
+    /// Many deletions at once wait for an answer.
+    DeletesHeld,
     Recovered,
     DatabaseRebuilt,
     Offline,
@@ -217,6 +219,23 @@ fn worded(event: Event) -> (NoticeKind, Option<String>, String, String) {
             let what = format!("{path} was changed here and elsewhere; yours is kept as {kept_as}.");
             let advice = "Compare the two and delete the one you do not want.".to_owned();
             (K::Conflict, Some(path), what, advice)
+        }
+        Event::Overwrote { path, kept_as } if path == kept_as => {
+            let what = format!("{path} was changed elsewhere just when it was deleted here; it is kept.");
+            (K::Conflict, Some(path), what, "Delete it again if you do not want it.".to_owned())
+        }
+        Event::Overwrote { path, kept_as } => {
+            let what = format!(
+                "{path} was changed elsewhere just when it was saved here; the other version is kept as {kept_as}."
+            );
+            let advice = "Compare the two and delete the one you do not want.".to_owned();
+            (K::Conflict, Some(path), what, advice)
+        }
+        Event::DeletesHeld { count, of } => {
+            let what =
+                format!("{count} of {of} files were deleted here; they are not deleted on the Hub yet.");
+            let advice = "Say whether they are to go: bucketbarctl deletes OWNER/BUCKET --send or --restore.";
+            (K::DeletesHeld, None, what, advice.to_owned())
         }
         Event::Recovered { files, bytes } => {
             let what = format!("{files} files ({bytes} bytes) of an earlier run were taken up again.");

@@ -41,6 +41,7 @@ const MAX_CACHE: u64 = 10 << 30;
 const MAX_RESERVE: u64 = 1 << 30;
 /// Xet's own files in the state directory.
 const XET: &str = "xet";
+const DELETE_HOLD: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_secs(15);
 const DEBOUNCE: Duration = Duration::from_secs(2);
 
@@ -67,6 +68,10 @@ pub struct ServeConfig {
     pub reserve_bytes: Option<u64>,
     /// How often the Hub is asked for changes made elsewhere.
     pub poll: Duration,
+    /// How long a deletion waits before it leaves.
+    pub delete_hold: Duration,
+    /// Whether many deletions at once wait for the person's word.
+    pub ask_deletes: bool,
     /// The Hub, and as whom; by default what this machine's environment means.
     pub access: Option<HubAccess>,
 }
@@ -87,6 +92,8 @@ impl ServeConfig {
             cache_bytes: None,
             reserve_bytes: None,
             poll: POLL,
+            delete_hold: DELETE_HOLD,
+            ask_deletes: true,
             access: None,
         }
     }
@@ -318,6 +325,8 @@ impl Start {
             saved_copies_bytes: cache_bytes / 4,
             reserve_bytes: self.config.reserve_bytes.unwrap_or_else(|| default_reserve(&self.state_dir)),
             poll: self.config.poll,
+            delete_hold: self.config.delete_hold,
+            ask_deletes: self.config.ask_deletes,
             ..bucketfs::Config::new(self.state_dir.clone())
         };
         Ok(BucketFs::open(config, self.bucket.clone(), notices).await?)

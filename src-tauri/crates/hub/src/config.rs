@@ -38,9 +38,11 @@ pub struct Limits {
     pub read_stall: Duration,
     /// Xet, writing: longest exchange (a xorb of up to 64 MiB over a slow line).
     pub upload_exchange: Duration,
-    /// Longest time a whole step of an upload (taking one block, finishing a file, storing the
-    /// session's shard) may take.
-    pub upload_step: Duration,
+    /// Longest time opening an upload (token, connection) may take.
+    pub upload_open: Duration,
+    /// Longest time a step of an upload (taking one block, finishing a file, storing the session's
+    /// shard) may go on without a byte getting further. A slow line is not a standstill.
+    pub upload_stall: Duration,
     /// Data of a read that may wait in memory, over all reads of one bucket.
     pub read_buffer: u64,
     /// A read longer than this is planned and fetched in pieces of about this size.
@@ -73,7 +75,8 @@ impl Default for Limits {
             read_idle: Duration::from_secs(15),
             read_stall: Duration::from_secs(45),
             upload_exchange: Duration::from_secs(300),
-            upload_step: Duration::from_secs(900),
+            upload_open: Duration::from_secs(60),
+            upload_stall: Duration::from_secs(90),
             read_buffer: 256 << 20,
             read_piece: 8 << 20,
             plan_cache: 16 << 20,

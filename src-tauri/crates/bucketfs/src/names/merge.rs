@@ -48,6 +48,8 @@ pub struct Sighting {
     /// Files whose content others replaced or deleted: a saved copy of the old content must not be read any
     /// more.
     pub overtaken: Vec<FileId>,
+    /// Edited files whose base the Hub does not refer to any more.
+    pub lost_base: Vec<FileId>,
 }
 
 /// Takes in one page of `folder`, which stands at `place` on the Hub. Adds the key components it saw to
@@ -102,6 +104,7 @@ pub fn take_away_unseen(
                 // Deleted there, edited here: the edit stays and will be a new file.
                 child.place = Place::Nowhere;
                 tx.put(&child)?;
+                sighting.lost_base.push(child.id);
             }
             _ => {
                 child.gone = true;
@@ -198,6 +201,9 @@ fn take_file(
     }
     match query::child_by_key(tx.db(), parent.id, key)? {
         Some(mut child) if child.kind != Kind::Directory => {
+            if outside.edited(child.id) && child.base.as_ref() != Some(&content) {
+                sighting.lost_base.push(child.id);
+            }
             if child.place != Place::Inherited
                 || outside.edited(child.id)
                 || child.base.as_ref() == Some(&content)

@@ -101,7 +101,15 @@ pub struct PendingDelete {
     pub path: String,
     /// The content it had when it was removed here; another one on the Hub is somebody else's newer file.
     pub hash: Option<String>,
+    /// When that was; 0: it goes at once.
     pub since_ms: i64,
+}
+
+impl PendingDelete {
+    /// A person removed the file, and nobody has said yet that it is to go at once.
+    pub fn is_held(&self) -> bool {
+        self.since_ms > 0
+    }
 }
 
 pub fn deletes(db: &Connection) -> Result<Vec<PendingDelete>> {
@@ -110,6 +118,13 @@ pub fn deletes(db: &Connection) -> Result<Vec<PendingDelete>> {
         Ok(PendingDelete { path: row.get(0)?, hash: row.get(1)?, since_ms: row.get(2)? })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Files that the Hub has, as far as this machine knows.
+pub fn known_files(db: &Connection) -> Result<u64> {
+    let sql = "SELECT COUNT(*) FROM nodes WHERE kind = 1 AND layer = 0 AND gone = 0 AND place <> 0";
+    let count: i64 = db.query_row(sql, [], |row| row.get(0))?;
+    Ok(count.max(0) as u64)
 }
 
 pub fn delete_at(db: &Connection, path: &str) -> Result<Option<PendingDelete>> {
@@ -250,6 +265,44 @@ pub fn resolve(db: &Connection, path: &str) -> Result<Option<Node>> {
     for part in rest.split('/').filter(|part| !part.is_empty()) {
         let found = child_by_key(db, current.id, part)?;
         match found {
+            Some(next) => current = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(current))
+}
+
+/// The live node that stands for what the Hub has at a full key: a folder renamed here is still found by its
+/// old keys.
+pub fn resolve_placed(db: &Connection, path: &str) -> Result<Option<Node>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM nodes WHERE place = 2 AND place_path = ?1 AND gone = 0 AND id <> ?2 LIMIT 1"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut end = path.len();
+    loop {
+        let moved = statement.query_row(params![&path[..end], ROOT], from_row).optional()?;
+        if let Some(mut found) = moved {
+            for part in path[end..].split('/').filter(|part| !part.is_empty()) {
+                match child_by_key(db, found.id, part)? {
+                    Some(next) => found = next,
+                    None => return Ok(None),
+                }
+            }
+            return Ok(Some(found));
+        }
+        match path[..end].rfind('/') {
+            Some(cut) => end = cut,
+            None => return resolve(db, path),
+        }
+    }
+}
+
+/// The live node at a visible path, as a person writes it.
+pub fn at_shown_path(db: &Connection, path: &str) -> Result<Option<Node>> {
+    let Some(mut current) = node(db, ROOT)? else { return Ok(None) };
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        match child(db, current.id, part.as_bytes())? {
             Some(next) => current = next,
             None => return Ok(None),
         }

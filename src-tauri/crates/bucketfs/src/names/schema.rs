@@ -47,7 +47,8 @@ CREATE INDEX IF NOT EXISTS nodes_unplaced ON nodes(id) WHERE kind = 1 AND place 
 CREATE INDEX IF NOT EXISTS nodes_by_key ON nodes(parent, key) WHERE key IS NOT NULL AND gone = 0;
 CREATE INDEX IF NOT EXISTS nodes_links ON nodes(id) WHERE kind = 3 AND layer = 0 AND gone = 0;
 CREATE INDEX IF NOT EXISTS nodes_new_folders ON nodes(id) WHERE kind = 2 AND layer = 0 AND gone = 0 AND place = 0;
--- Keys to be deleted on the Hub, with the content they had when the file was removed here.
+-- Keys to be deleted on the Hub, with the content they had when the file was removed here. `since` is when
+-- that was; 0: it goes at once (the file was moved and its copy stands, or the person said so).
 CREATE TABLE IF NOT EXISTS deletes(
   path TEXT PRIMARY KEY,
   hash TEXT,
@@ -59,6 +60,50 @@ CREATE TABLE IF NOT EXISTS replies(
   key BLOB NOT NULL,
   reply BLOB NOT NULL
 );
+-- What this machine is about to put at a key ('' for a deletion), stored before the Hub is told.
+CREATE TABLE IF NOT EXISTS commits(
+  path TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  seen TEXT,
+  slipped TEXT,
+  slipped_size INTEGER,
+  at INTEGER NOT NULL,
+  done INTEGER NOT NULL,
+  heard INTEGER NOT NULL,
+  PRIMARY KEY(path, hash)
+) WITHOUT ROWID;
+-- Two files that are versions of one, until somebody solves it.
+CREATE TABLE IF NOT EXISTS conflicts(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  path TEXT NOT NULL,
+  kept_as TEXT NOT NULL,
+  mine INTEGER NOT NULL,
+  theirs INTEGER NOT NULL,
+  at INTEGER NOT NULL
+);
+-- Contents that were deleted or overwritten through the mount.
+CREATE TABLE IF NOT EXISTS removed(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  path TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  mtime INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  how INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS removed_by_path ON removed(path, seq);
+-- What had failed for good, and the queue's settings.
+CREATE TABLE IF NOT EXISTS troubles(
+  kind TEXT NOT NULL,
+  what TEXT NOT NULL,
+  class TEXT NOT NULL,
+  why TEXT NOT NULL,
+  advice TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  signed_out INTEGER NOT NULL,
+  PRIMARY KEY(kind, what)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 ";
 

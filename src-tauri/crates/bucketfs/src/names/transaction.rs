@@ -127,6 +127,19 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Notes that the key is to be deleted at once: its content stands at another key already.
+    pub fn delete_at_once(&mut self, path: &str, hash: Option<&str>) -> Result<()> {
+        self.db
+            .prepare_cached("INSERT OR REPLACE INTO deletes(path, hash, since) VALUES (?1, ?2, 0)")?
+            .execute(params![path, hash])?;
+        Ok(())
+    }
+
+    /// The person wants every pending deletion to leave; how many that are.
+    pub fn release_deletes(&mut self) -> Result<u64> {
+        Ok(self.db.execute("UPDATE deletes SET since = 0 WHERE since > 0", [])? as u64)
+    }
+
     /// Forgets a delete (it was done, or a new file stands at the key).
     pub fn forget_delete(&mut self, path: &str) -> Result<()> {
         self.db.prepare_cached("DELETE FROM deletes WHERE path = ?1")?.execute([path])?;

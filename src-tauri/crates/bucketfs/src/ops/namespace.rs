@@ -7,6 +7,7 @@ use crate::bucket_fs::BucketFs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::litter;
 use crate::names::merge::ORPHANS;
+use crate::names::removed::RemovedHow;
 use crate::names::{Layer, Node, Place, Tx, query};
 use crate::receipt::Receipt;
 
@@ -242,8 +243,8 @@ impl BucketFs {
                     Some(parent) if !parent.gone && parent.kind == Kind::Directory => parent.id,
                     _ => crate::attr::ROOT,
                 };
-                let taken = tx.child(parent, &node.name)?.is_some();
-                if taken {
+                let taken = tx.child(parent, &node.name)?;
+                if taken.is_some() {
                     node.name = free_name(tx, parent, &node.name, "conflict")?;
                     node.key = None;
                 }
@@ -252,6 +253,11 @@ impl BucketFs {
                 node.place = Place::Nowhere;
                 node.expect = None;
                 tx.put(&node)?;
+                if let Some(theirs) = taken {
+                    let (path, kept_as) =
+                        (query::shown_path(tx.db(), &theirs)?, query::shown_path(tx.db(), &node)?);
+                    tx.keep_conflict(&path, &kept_as, id, theirs.id)?;
+                }
                 tx.touch_folder(parent)?;
                 Ok(Some(node.display_name()))
             })
@@ -337,6 +343,7 @@ pub(super) fn expected_at(tx: &Tx<'_>, node: &Node) -> Result<Option<String>> {
 
 /// Takes a file or symlink away and notes the key to be deleted on the Hub.
 pub(super) fn erase_file(tx: &mut Tx<'_>, node: &Node) -> Result<()> {
+    tx.remember_removed(node, RemovedHow::Deleted)?;
     if let Some(path) = query::actual_place(tx.db(), node)? {
         tx.delete_later(&path, node.base.as_ref().map(|base| base.hash.as_str()))?;
     }

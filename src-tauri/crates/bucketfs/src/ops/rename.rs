@@ -3,6 +3,7 @@
 use crate::attr::{Change, FileId, Kind, Timestamp};
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, ErrorKind, Result};
+use crate::names::removed::RemovedHow;
 use crate::names::{Layer, Node, Place, Tx, query};
 use crate::receipt::Receipt;
 
@@ -132,6 +133,7 @@ fn replace(
         gone.extend(erase_folder(tx, &target)?);
         return Ok(());
     }
+    tx.remember_removed(&target, RemovedHow::Overwritten)?;
     let held = target.base.as_ref().map(|base| base.hash.clone());
     match query::actual_place(tx.db(), &target)? {
         Some(path) if node.kind == Kind::File && goal == Some(path.as_str()) => node.expect = held,
@@ -150,6 +152,9 @@ fn settle_place(tx: &mut Tx<'_>, node: &mut Node, was_at: Option<String>) -> Res
         Some(path) if node.layer == Layer::Bucket => tx.set_place(node, &path),
         Some(path) => {
             // Out of the bucket (an unlinked open file): the Hub's key goes, the content stays readable by hash.
+            if let Some(base) = &node.base {
+                tx.remember_version(&path, base, node.mtime, RemovedHow::Deleted)?;
+            }
             tx.delete_later(&path, node.base.as_ref().map(|base| base.hash.as_str()))?;
             node.place = Place::Nowhere;
             Ok(())

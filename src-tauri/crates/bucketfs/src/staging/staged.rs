@@ -408,6 +408,43 @@ impl Staged {
         self.record_hole(range);
     }
 
+    /// Keeps bytes of the base at `offset` here, for the Hub may give them up; what has been written there is
+    /// left alone. No change of the file: neither times nor generation move. On return they are on stable
+    /// storage. Nothing happens to a copy that is clean, has a hole, or stands on another base.
+    pub fn keep_base(&self, base: &Content, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+        let gate = self.gate.write(); // no WRITE between the look and the bytes
+        if gate.retired {
+            return Err(Refusal::Retired);
+        }
+        let (missing, mtime) = self.with_layout(|layout| {
+            let fits = layout.dirty && layout.holes.is_empty() && layout.base.as_ref() == Some(base);
+            let pieces = if fits { layout.pieces(offset..offset + bytes.len() as u64) } else { Vec::new() };
+            let missing = pieces.into_iter().filter(|piece| matches!(piece, Piece::Base(_)));
+            (missing.map(|piece| piece.range()).collect::<Vec<_>>(), layout.mtime)
+        });
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let lease = self.pool.for_write(self.id, &self.paths)?;
+        for range in &missing {
+            let part = &bytes[(range.start - offset) as usize..(range.end - offset) as usize];
+            lease.file.write(part, range.start)?;
+        }
+        // The bytes first: a record of bytes that a power cut took would hide the base behind zeros.
+        lease.file.sync_data()?;
+        {
+            let mut layout = self.layout.lock();
+            for range in missing {
+                let length = range.end - range.start;
+                lease.file.append(&[Record::Extent { offset: range.start, length, mtime, durable: true }])?;
+                layout.local.insert(range);
+            }
+        }
+        self.sync_log(&lease.file)?;
+        lease.publish();
+        Ok(())
+    }
+
     /// Gives the copy up if `allowed` still says so with everybody else shut out, and deletes its files.
     pub fn retire(&self, allowed: impl FnOnce(&Layout) -> bool) -> bool {
         let mut gate = self.gate.write();

@@ -7,7 +7,7 @@ use hub::{BatchOp, HubError};
 
 use super::queue::{Key, judge};
 use super::syncer::note_offline;
-use super::watcher::nearest_folder;
+use super::watcher::{FEED_POINT, nearest_folder};
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -45,6 +45,8 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
         return Ok(());
     }
     let paths: Vec<String> = wanted.iter().map(|delete| delete.path.clone()).collect();
+    begin(fs, &paths).await?;
+    let _under_way = fs.listings.begin(paths.clone());
     let there: HashMap<String, String> = match fs.bucket.paths_info(&paths).await {
         Ok(found) => found.into_iter().map(|file| (file.path, file.xet_hash)).collect(),
         Err(error) => return note(fs, &wanted, &error),
@@ -56,10 +58,22 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
     };
     let (send, settled): (Vec<&PendingDelete>, Vec<&PendingDelete>) =
         wanted.iter().copied().partition(|delete| ours(delete));
+    let seen: Vec<(String, Option<String>)> =
+        send.iter().map(|delete| (delete.path.clone(), there.get(&delete.path).cloned())).collect();
     forget(fs, settled.iter().map(|delete| delete.path.clone()).collect()).await?;
+    for delete in settled.iter().filter(|delete| there.contains_key(&delete.path)) {
+        // Somebody's newer file: it was kept out of listings as long as ours was to go.
+        let folder = fs.names.ask(|db| nearest_folder(db, &delete.path))?;
+        fs.listings.folder_changed(fs, folder);
+    }
     if send.is_empty() {
         return Ok(());
     }
+    fs.names
+        .change(move |tx| {
+            seen.iter().try_for_each(|(path, hash)| tx.commit_checked(path, None, hash.as_deref()))
+        })
+        .await?;
     let ops: Vec<BatchOp> = send.iter().map(|delete| BatchOp::Delete { path: delete.path.clone() }).collect();
     match fs.bucket.batch(&ops).await {
         Ok(outcome) => {
@@ -67,9 +81,11 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
             let (failed, done): (Vec<&PendingDelete>, Vec<&PendingDelete>) =
                 send.iter().copied().partition(|delete| refused.contains(&delete.path.as_str()));
             fs.listings.settle(done.iter().map(|delete| delete.path.as_str()));
-            forget(fs, done.iter().map(|delete| delete.path.clone()).collect()).await?;
+            finish(fs, done.iter().map(|delete| delete.path.clone()).collect()).await?;
             list_again(fs, &done)?;
-            fs.queue.saved_now();
+            for delete in &done {
+                fs.queue.saved(fs.path_of_key(&delete.path), "delete", 0);
+            }
             match outcome.failed.first() {
                 Some(failure) => {
                     let error = failure.call.clone().unwrap_or_else(|| {
@@ -104,6 +120,25 @@ fn list_again(fs: &Arc<BucketFs>, done: &[&PendingDelete]) -> Result<()> {
         fs.listings.folder_changed(fs, id);
     }
     Ok(())
+}
+
+/// Noted before the look: what the feed tells from here on may be somebody who slips in between.
+pub async fn begin(fs: &Arc<BucketFs>, paths: &[String]) -> Result<()> {
+    let (paths, feed) = (paths.to_vec(), fs.feed_point());
+    fs.names
+        .change(move |tx| {
+            if let Some(feed) = feed {
+                tx.keep_setting(FEED_POINT, &feed)?;
+            }
+            paths.iter().try_for_each(|path| tx.commit_begins(path, None))
+        })
+        .await
+}
+
+async fn finish(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {
+    let done = paths.clone();
+    fs.names.change(move |tx| done.iter().try_for_each(|path| tx.commit_done(path, None))).await?;
+    forget(fs, paths).await
 }
 
 async fn forget(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Moving what the Hub has below a renamed folder: copies by hash first, deletions after, so that a move
 //! broken off leaves two names and never none. Doing it again is harmless.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -41,8 +41,10 @@ pub async fn move_folder(fs: &Arc<BucketFs>, folder: &Node) -> Result<()> {
             tx.put(&node)
         })
         .await?;
+    // What others changed below the old keys meanwhile has come along.
+    fs.listings.bucket_changed(fs);
     fs.queue.succeeded(&Key::Folder(id));
-    fs.queue.saved_now();
+    fs.queue.saved(fs.path_of(folder), "move", 0);
     Ok(())
 }
 
@@ -123,23 +125,36 @@ fn beside(fs: &BucketFs, goal: &str) -> String {
     kept_as
 }
 
+/// Deletes what has been copied, as long as it is still what was copied: somebody's newer version stays.
 async fn delete_part(fs: &Arc<BucketFs>, part: &[FileEntry]) -> std::result::Result<(), Trouble> {
-    let paths: Vec<String> = part.iter().map(|file| file.path.clone()).collect();
-    let keep: HashSet<String> = fs.names.ask(|db| {
-        let mut keep = HashSet::new();
-        for path in paths {
-            if stands_at(db, &path)? {
-                keep.insert(path);
-            }
+    let mut paths = Vec::new();
+    for file in part {
+        if !fs.names.ask(|db| stands_at(db, &file.path))? {
+            paths.push(file.path.clone());
         }
-        Ok(keep)
-    })?;
-    let ops = part
+    }
+    if paths.is_empty() {
+        return Ok(());
+    }
+    super::deletes::begin(fs, &paths).await?;
+    let _under_way = fs.listings.begin(paths.clone());
+    let now: HashMap<String, String> =
+        fs.bucket.paths_info(&paths).await?.into_iter().map(|file| (file.path, file.xet_hash)).collect();
+    let copied: Vec<(String, String)> = part
         .iter()
-        .filter(|file| !keep.contains(&file.path))
-        .map(|file| BatchOp::Delete { path: file.path.clone() })
+        .filter(|file| now.get(&file.path) == Some(&file.xet_hash))
+        .map(|file| (file.path.clone(), file.xet_hash.clone()))
         .collect();
-    run(fs, ops).await
+    let ops = copied.iter().map(|(path, _)| BatchOp::Delete { path: path.clone() }).collect();
+    let paths: Vec<String> = copied.iter().map(|(path, _)| path.clone()).collect();
+    fs.names
+        .change(move |tx| {
+            copied.iter().try_for_each(|(path, hash)| tx.commit_checked(path, None, Some(hash)))
+        })
+        .await?;
+    run(fs, ops).await?;
+    fs.names.change(move |tx| paths.iter().try_for_each(|path| tx.commit_done(path, None))).await?;
+    Ok(())
 }
 
 async fn run(fs: &Arc<BucketFs>, ops: Vec<BatchOp>) -> std::result::Result<(), Trouble> {

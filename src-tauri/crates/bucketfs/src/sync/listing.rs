@@ -265,6 +265,9 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
                 Ok(known)
             })
             .await?;
+        for id in std::mem::take(&mut sighting.lost_base) {
+            super::pin::begin(fs, id);
+        }
         give_up_overtaken(fs, std::mem::take(&mut sighting.overtaken)).await?;
     }
     Ok(())

@@ -11,19 +11,22 @@ use hub::{BatchFailure, BatchOp, FileEntry, HubError};
 
 use super::queue::{Key, Progress, judge};
 use super::saved_copies;
-use super::upload::Stored;
+use super::upload::{Stored, may_be_one_files_fault};
 use super::work::Means;
 use crate::attr::{FileId, Kind, ROOT, Timestamp};
 use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::names::{Content, Layer, Node, Place, Tx, query};
+use crate::names::removed::RemovedHow;
+use crate::names::{Content, Layer, Node, Place, Tx, commits, query};
 use crate::recovery::split_off;
 
 /// One key to be written.
 struct Entry {
     stored: Stored,
     path: String,
+    /// What is going to be overwritten, as the look before the batch found it.
+    found: Option<FileEntry>,
     /// Contents the Hub may hold there without it being somebody else's change.
     expected: Vec<String>,
 }
@@ -35,25 +38,18 @@ enum Verdict {
     Conflict(FileEntry),
 }
 
-/// Names every stored content. Failures are noted in the queue; conflicts are split.
+/// Names every stored content in one batch. Failures are noted in the queue; conflicts are split.
 pub async fn save(fs: &Arc<BucketFs>, stored: Vec<Stored>) {
-    for part in chunks(stored, 500) {
-        if let Err(error) = save_part(fs, part).await {
-            tracing::error!(%error, "saved files could not be noted");
-        }
+    let ids: Vec<FileId> = stored.iter().map(|one| one.work.node.id).collect();
+    if let Err(error) = save_part(fs, stored).await {
+        tracing::error!(%error, "saved files could not be noted");
+    }
+    for id in ids {
+        fs.queue.progress(id, None);
     }
     if let Err(error) = saved_copies::trim(fs).await {
         tracing::warn!(%error, "saved copies could not be given up");
     }
-}
-
-fn chunks(mut all: Vec<Stored>, size: usize) -> Vec<Vec<Stored>> {
-    let mut parts = Vec::new();
-    while !all.is_empty() {
-        let rest = all.split_off(all.len().min(size));
-        parts.push(std::mem::replace(&mut all, rest));
-    }
-    parts
 }
 
 async fn save_part(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<()> {
@@ -65,48 +61,110 @@ async fn save_part(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<()> {
         let total = entry.stored.content.size;
         fs.queue.progress(entry.stored.work.node.id, Some(Progress { done: total, total, committing: true }));
     }
-    let outcome = save_entries(fs, &entries).await;
-    for entry in &entries {
-        fs.queue.progress(entry.stored.work.node.id, None);
-    }
-    outcome
+    save_entries(fs, entries).await
 }
 
-async fn save_entries(fs: &Arc<BucketFs>, entries: &[Entry]) -> Result<()> {
+async fn save_entries(fs: &Arc<BucketFs>, mut entries: Vec<Entry>) -> Result<()> {
+    // Stored before the look: what the feed tells from here on may be somebody who slips in between.
+    note_commits(fs, &entries, |tx, entry| tx.commit_begins(&entry.path, Some(entry.hash()))).await?;
     let paths: Vec<String> = entries.iter().map(|entry| entry.path.clone()).collect();
-    let there = match fs.bucket.paths_info(&paths).await {
+    let mut there = match fs.bucket.paths_info(&paths).await {
         Ok(found) => found.into_iter().map(|file| (file.path.clone(), file)).collect::<HashMap<_, _>>(),
         Err(error) => {
-            fail(fs, entries.iter(), &error);
+            fail(fs, &entries, &error);
             return Ok(());
         }
     };
-    let (mut write, mut done) = (Vec::new(), Vec::new());
-    for entry in entries {
-        match verdict(entry, there.get(&entry.path)) {
+    let (mut write, mut done, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    for mut entry in entries.drain(..) {
+        entry.found = there.remove(&entry.path);
+        match verdict(&entry) {
             Verdict::Write => write.push(entry),
             Verdict::Done => done.push(entry),
-            Verdict::Conflict(theirs) => keep_both(fs, entry, theirs).await?,
+            Verdict::Conflict(file) => theirs.push((entry, file)),
         }
     }
+    for (entry, file) in theirs {
+        keep_both(fs, &entry, file).await?;
+    }
+    note_commits(fs, &write, |tx, entry| {
+        let seen = entry.found.as_ref().map(|found| found.xet_hash.as_str());
+        tx.commit_checked(&entry.path, Some(entry.hash()), seen)
+    })
+    .await?;
     let _under_way = fs.listings.begin(write.iter().map(|entry| entry.path.clone()).collect());
-    if !write.is_empty() {
-        let ops: Vec<BatchOp> = write.iter().map(|entry| operation(fs, entry)).collect();
+    done.extend(send(fs, write).await?);
+    note_done(fs, &done).await
+}
+
+/// Sends the batch; answers what the Hub has taken. A refusal of the whole is looked into by halves: one
+/// entry that the Hub cannot bear must not stop the others.
+async fn send(fs: &Arc<BucketFs>, write: Vec<Entry>) -> Result<Vec<Entry>> {
+    let (mut done, mut parts) = (Vec::new(), vec![write]);
+    while let Some(mut part) = parts.pop() {
+        if part.is_empty() {
+            continue;
+        }
+        let ops: Vec<BatchOp> = part.iter().map(|entry| operation(fs, entry)).collect();
         match fs.bucket.batch(&ops).await {
-            Ok(outcome) => {
-                let refused: HashMap<&str, &BatchFailure> =
-                    outcome.failed.iter().map(|failure| (failure.path.as_str(), failure)).collect();
-                for entry in write {
-                    match refused.get(entry.path.as_str()) {
-                        Some(failure) => fail_one(fs, entry, failure),
-                        None => done.push(entry),
-                    }
+            Ok(outcome) => done.extend(settle(fs, part, &outcome.failed)),
+            Err(error) if part.len() > 1 && is_refusal(&error) => {
+                let half = part.split_off(part.len() / 2);
+                parts.extend([half, part]);
+            }
+            Err(error) => {
+                if part.len() > 1 && may_be_one_files_fault(&error) {
+                    // No answer: it may have been applied. They are looked at again, apart.
+                    let ids: Vec<FileId> = part.iter().map(|entry| entry.stored.work.node.id).collect();
+                    fs.queue.part(&ids);
+                } else {
+                    fail(fs, &part, &error);
                 }
             }
-            Err(error) => fail(fs, write.into_iter(), &error),
         }
     }
-    note_done(fs, &done).await
+    Ok(done)
+}
+
+/// The Hub understood the call and surely did nothing of it.
+fn is_refusal(error: &HubError) -> bool {
+    matches!(error.class, hub::ErrorClass::Rejected | hub::ErrorClass::Quota)
+}
+
+/// Notes what the Hub refused; answers what it took. The commits of refused entries stay noted: an earlier
+/// one of the same content may have been applied without an answer.
+fn settle(fs: &BucketFs, part: Vec<Entry>, failed: &[BatchFailure]) -> Vec<Entry> {
+    let refused: HashMap<&str, &BatchFailure> =
+        failed.iter().map(|failure| (failure.path.as_str(), failure)).collect();
+    let mut done = Vec::new();
+    for entry in part {
+        match refused.get(entry.path.as_str()) {
+            Some(failure) => fail_one(fs, &entry, failure),
+            None => done.push(entry),
+        }
+    }
+    done
+}
+
+/// One transaction over the commits of all entries.
+async fn note_commits(
+    fs: &Arc<BucketFs>,
+    entries: &[Entry],
+    note: impl Fn(&mut Tx<'_>, &Noted) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let noted: Vec<Noted> = entries.iter().map(Noted::of).collect();
+    let feed = fs.feed_point();
+    fs.names
+        .change(move |tx| {
+            if let Some(feed) = feed {
+                tx.keep_setting(super::watcher::FEED_POINT, &feed)?;
+            }
+            noted.iter().try_for_each(|one| note(tx, one))
+        })
+        .await
 }
 
 /// Where each content is going, by the names as they are now. Files removed meanwhile fall out.
@@ -120,6 +178,9 @@ fn entries(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Entry>> {
         let (goal, actual) =
             fs.names.ask(|db| Ok((query::desired_place(db, &node)?, query::actual_place(db, &node)?)))?;
         let Some(path) = goal else { continue };
+        if matches!(&stored.work.means, Means::Upload(staged) if staged.is_retired()) {
+            continue; // the edit was discarded
+        }
         let at_home = actual.as_deref() == Some(path.as_str());
         let replaced = match &stored.work.means {
             Means::Upload(staged) if at_home => staged.with_layout(|layout| layout.identity.clone()),
@@ -129,14 +190,16 @@ fn entries(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Entry>> {
         // Our own files that were removed or moved away from this key, of which the Hub has not heard yet.
         let mut expected = fs.names.ask(|db| query::left_behind_at(db, &path))?;
         expected.extend(replaced);
+        // Ours too: batches whose answer never came.
+        expected.extend(fs.names.ask(|db| commits::unanswered_at(db, &path))?);
         stored.work.node = (*node).clone();
-        entries.push(Entry { stored, path, expected });
+        entries.push(Entry { stored, path, found: None, expected });
     }
     Ok(entries)
 }
 
-fn verdict(entry: &Entry, there: Option<&FileEntry>) -> Verdict {
-    match there {
+fn verdict(entry: &Entry) -> Verdict {
+    match &entry.found {
         Some(found) if found.xet_hash == entry.stored.content.hash => Verdict::Done,
         // An empty file holds no byte of anybody's: replacing it is no conflict. (Ours may have been saved empty
         // in the moment before its first WRITE.)
@@ -156,7 +219,7 @@ fn operation(fs: &BucketFs, entry: &Entry) -> BatchOp {
     }
 }
 
-fn fail<'e>(fs: &BucketFs, entries: impl Iterator<Item = &'e Entry>, error: &HubError) {
+fn fail(fs: &BucketFs, entries: &[Entry], error: &HubError) {
     for entry in entries {
         note_failure(fs, entry.stored.work.node.id, error);
     }
@@ -194,11 +257,20 @@ async fn keep_both(fs: &Arc<BucketFs>, entry: &Entry, theirs: FileEntry) -> Resu
     let id = entry.stored.work.node.id;
     let path = fs.path_of(&entry.stored.work.node);
     let owner = (fs.config.uid, fs.config.gid);
+    let hash = entry.hash().to_owned();
+    super::pin::begin(fs, id); // the Hub does not refer to our base any more
     let kept_as = fs
         .names
         .change(move |tx| {
             let old = tx.live(id)?;
+            let was_at = query::actual_place(tx.db(), &old)?.filter(|key| *key != theirs.path);
             let kept_as = split_off(tx, id, "conflict", owner)?;
+            if let (Some(was_at), Some(_)) = (was_at, &kept_as) {
+                // It was renamed: the Hub still has it under its old key.
+                let mut mine = tx.live(id)?;
+                tx.set_place(&mut mine, &was_at)?;
+                tx.put(&mine)?;
+            }
             let mut name_keeper = match tx.child(old.parent, &old.name)? {
                 Some(keeper) => keeper,
                 None => tx.new_node(old.parent, &old.name, Kind::File, Layer::Bucket)?,
@@ -206,11 +278,18 @@ async fn keep_both(fs: &Arc<BucketFs>, entry: &Entry, theirs: FileEntry) -> Resu
             name_keeper.key.clone_from(&old.key);
             name_keeper.place = Place::Inherited;
             name_keeper.size = theirs.size;
-            name_keeper.base = Some(Content { hash: theirs.xet_hash, size: theirs.size });
+            name_keeper.base = Some(Content { hash: theirs.xet_hash.clone(), size: theirs.size });
             (name_keeper.uid, name_keeper.gid) = owner;
             name_keeper.mtime = Timestamp::after(old.mtime);
             tx.set_place(&mut name_keeper, &theirs.path)?;
             tx.put(&name_keeper)?;
+            if kept_as.is_some() {
+                let mine = tx.live(id)?;
+                let (path, kept_as) =
+                    (query::shown_path(tx.db(), &name_keeper)?, query::shown_path(tx.db(), &mine)?);
+                tx.keep_conflict(&path, &kept_as, id, name_keeper.id)?;
+            }
+            tx.commit_withdrawn(&theirs.path, Some(&hash))?;
             Ok(kept_as)
         })
         .await?;
@@ -221,12 +300,12 @@ async fn keep_both(fs: &Arc<BucketFs>, entry: &Entry, theirs: FileEntry) -> Resu
     Ok(())
 }
 
-async fn note_done(fs: &Arc<BucketFs>, done: &[&Entry]) -> Result<()> {
+async fn note_done(fs: &Arc<BucketFs>, done: &[Entry]) -> Result<()> {
     if done.is_empty() {
         return Ok(());
     }
     fs.listings.settle(done.iter().map(|entry| entry.path.as_str()));
-    let changes: Vec<Placed> = done.iter().map(|entry| Placed::of(entry)).collect();
+    let changes: Vec<Placed> = done.iter().map(Placed::of).collect();
     fs.names
         .change(move |tx| {
             for placed in &changes {
@@ -241,14 +320,19 @@ async fn note_done(fs: &Arc<BucketFs>, done: &[&Entry]) -> Result<()> {
             let (staged, content) = (staged.clone(), entry.stored.content.clone());
             let generation = entry.stored.generation;
             let marked = blocking(move || Ok(staged.mark_saved(generation, content))).await?;
+            if matches!(marked, Ok(false)) {
+                super::pin::begin(fs, id); // written to meanwhile, on a base whose name is ours no more
+            }
             if let Err(refusal) = marked {
                 tracing::warn!(file = %id, ?refusal, "a saved file could not be marked; it is compared again");
             }
         }
         fs.queue.succeeded(&Key::File(id));
-        fs.tell(Event::Saved { path: fs.path_of(&entry.stored.work.node), bytes: entry.stored.content.size });
+        let (path, bytes) = (fs.path_of(&entry.stored.work.node), entry.stored.content.size);
+        let moved = matches!(entry.stored.work.means, Means::Copy(_));
+        fs.queue.saved(path.clone(), if moved { "move" } else { "upload" }, bytes);
+        fs.tell(Event::Saved { path, bytes });
     }
-    fs.queue.saved_now();
     Ok(())
 }
 
@@ -258,6 +342,32 @@ struct Placed {
     path: String,
     content: Content,
     mtime: Timestamp,
+    /// The version that was overwritten.
+    over: Option<(Content, Timestamp)>,
+}
+
+/// A key and what goes there, for transactions.
+struct Noted {
+    path: String,
+    hash: String,
+    found: Option<FileEntry>,
+}
+
+impl Noted {
+    fn of(entry: &Entry) -> Self {
+        let (path, hash) = (entry.path.clone(), entry.hash().to_owned());
+        Noted { path, hash, found: entry.found.clone() }
+    }
+
+    fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+impl Entry {
+    fn hash(&self) -> &str {
+        &self.stored.content.hash
+    }
 }
 
 impl Placed {
@@ -267,11 +377,19 @@ impl Placed {
             path: entry.path.clone(),
             content: entry.stored.content.clone(),
             mtime: entry.stored.mtime,
+            over: entry.found.as_ref().filter(|found| found.xet_hash != entry.hash()).map(|found| {
+                let mtime = Timestamp::from_ms(found.mtime_ms.or(found.uploaded_at_ms).unwrap_or(0));
+                (Content { hash: found.xet_hash.clone(), size: found.size }, mtime)
+            }),
         }
     }
 
     fn apply(&self, tx: &mut Tx<'_>) -> Result<()> {
         tx.forget_delete(&self.path)?;
+        tx.commit_done(&self.path, Some(&self.content.hash))?;
+        if let Some((content, mtime)) = &self.over {
+            tx.remember_version(&self.path, content, *mtime, RemovedHow::Overwritten)?;
+        }
         let Some(mut node) = tx.node(self.id)?.filter(|node| !node.gone && node.layer == Layer::Bucket)
         else {
             // Removed here while it was being saved: what is there now has to go again.
@@ -290,7 +408,7 @@ impl Placed {
         if let Some(old) = was_at.filter(|old| *old != self.path)
             && !stands_at(tx.db(), &old)?
         {
-            tx.delete_later(&old, was_hash.as_deref())?;
+            tx.delete_at_once(&old, was_hash.as_deref())?;
         }
         Ok(())
     }

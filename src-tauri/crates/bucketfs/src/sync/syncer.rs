@@ -1,54 +1,82 @@
-//! The queue's one loop. Contents go up on tasks beside each other; names are written here, one batch after
-//! the other, so that no two changes of the Hub's names race.
+//! The queue's one loop. Contents go up on tasks beside each other; names are written by one task at a time,
+//! so that no two changes of the Hub's names race, and none of them holds up an upload.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hub::HubError;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
-use super::queue::Key;
+use super::queue::{Key, Progress};
+use super::schedule::{self, SMALL, Size, Slots};
 use super::upload::{self, Outcome, Stored};
-use super::work::{FileWork, Means, Work, hold_back, names_settle_in};
+use super::work::{FileWork, Means, Work, delete_due_in, hold_back, names_settle_in};
 use super::{deletes, folders, save};
-use crate::attr::FileId;
+use crate::attr::{FileId, Timestamp};
 use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::Result;
 use crate::event::Event;
+use crate::names::Node;
+use crate::names::query::PendingDelete;
 
-/// Uploads beside each other; each may be a session of many small files.
-const PARALLEL: usize = 3;
 /// Every WRITE wakes the queue; looks are this far apart at least.
 const GATHER: Duration = Duration::from_millis(30);
+/// A look takes as long as much is unsent: looks take a tenth of the time at most, as long as that is still
+/// prompt.
+const REST: u32 = 10;
+const LONGEST_REST: Duration = Duration::from_secs(3);
 /// Without any news the queue looks again after this long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Keys named or deleted by one task: many in one call, and the others get their turn.
+const NAMES_AT_ONCE: usize = 500;
 
 struct Syncer {
     fs: Arc<BucketFs>,
     uploads: JoinSet<Vec<Outcome>>,
-    going_up: HashSet<FileId>,
+    running: HashMap<Id, Running>,
+    small_in_a_row: u32,
+    /// Stored contents that wait for their name.
+    to_name: VecDeque<Stored>,
+    /// One task at most.
+    naming: JoinSet<()>,
+    in_naming: HashSet<FileId>,
+    /// The last task of `naming` wrote names; deletions are next if there are any.
+    saved_last: bool,
+    /// The person has been asked about many deletions.
+    asked: bool,
     /// When something that waits will be due.
     next: Option<Instant>,
+    /// The last look ended then, and took so long.
+    looked: Option<(Instant, Duration)>,
 }
 
-/// Runs until the bucket is shut down. Uploads under way are dropped then: nothing of theirs is named yet.
+/// An upload's task.
+struct Running {
+    ids: Vec<FileId>,
+    size: Size,
+}
+
+/// Runs until the bucket is shut down. Uploads under way are dropped then: nothing of theirs is named yet. A
+/// batch that is dropped was noted before it was sent.
 pub async fn run(fs: Arc<BucketFs>) {
     let stop = fs.stop.clone();
-    let mut syncer = Syncer { fs, uploads: JoinSet::new(), going_up: HashSet::new(), next: None };
+    let mut syncer = Syncer::new(fs);
     loop {
         let sleep = syncer.next.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(Instant::now()));
         tokio::select! {
             () = stop.cancelled() => break,
             () = syncer.fs.queue.woken() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(sleep.clamp(Duration::from_millis(10), LONGEST_SLEEP)) => {}
-            Some(done) = syncer.uploads.join_next() => {
-                let stored = syncer.settle_uploads(done.unwrap_or_default());
-                tokio::select! {
-                    () = save::save(&syncer.fs, stored) => {}
-                    () = stop.cancelled() => break,
-                }
-            }
+            Some(done) = syncer.uploads.join_next_with_id() => match done {
+                Ok((id, outcomes)) => syncer.settle_upload(id, outcomes),
+                Err(error) => syncer.settle_upload(error.id(), Vec::new()), // it panicked
+            },
+            Some(_) = syncer.naming.join_next() => syncer.in_naming.clear(),
+        }
+        tokio::select! {
+            () = syncer.rest() => {}
+            () = stop.cancelled() => break,
         }
         tokio::select! {
             outcome = syncer.round() => if let Err(error) = outcome {
@@ -59,6 +87,7 @@ pub async fn run(fs: Arc<BucketFs>) {
         }
     }
     syncer.uploads.shutdown().await;
+    syncer.naming.shutdown().await;
 }
 
 /// The Hub cannot be reached: everything waits, nothing has failed.
@@ -75,49 +104,115 @@ pub fn note_online(fs: &BucketFs) {
 }
 
 impl Syncer {
+    fn new(fs: Arc<BucketFs>) -> Self {
+        Syncer {
+            fs,
+            uploads: JoinSet::new(),
+            running: HashMap::new(),
+            small_in_a_row: 0,
+            to_name: VecDeque::new(),
+            naming: JoinSet::new(),
+            in_naming: HashSet::new(),
+            saved_last: false,
+            asked: false,
+            next: None,
+            looked: None,
+        }
+    }
+
     /// One look at what is to be done: starts what is ready, notes when the rest will be.
     async fn round(&mut self) -> Result<()> {
         self.next = None;
+        self.keep_stopped().await?;
         if let Some(until) = self.fs.queue.offline_until() {
             self.due_at(until);
             return Ok(());
         }
         if self.fs.queue.is_paused() {
+            if let Some(until) = self.fs.queue.paused_until_ms() {
+                let left = until.saturating_sub(Timestamp::now().as_ms()).max(0) as u64;
+                self.due_in(Duration::from_millis(left + 1));
+            }
             return Ok(());
         }
         let fs = self.fs.clone();
+        let began = Instant::now();
         let work = blocking(move || Work::find(&fs)).await?;
+        self.looked = Some((Instant::now(), began.elapsed()));
+        self.fs.queue.looked(began.elapsed());
         for id in &work.edited_but_gone {
             self.fs.revive(*id).await?;
             self.fs.queue.wake();
         }
-        self.move_folders(&work).await?;
+        self.ask(&work);
+        let folder = self.due_folder(&work.folders);
+        let deletes = self.due_deletes(&work);
         let (copies, uploads) = self.ready_files(work.files);
-        if !copies.is_empty() {
-            save::save(&self.fs, copies).await;
-        }
+        self.name(folder, copies, deletes);
         self.start_uploads(uploads);
-        self.delete(work.deletes).await
+        Ok(())
     }
 
-    async fn move_folders(&mut self, work: &Work) -> Result<()> {
-        for folder in &work.folders {
-            let key = Key::Folder(folder.id);
+    /// What happens meanwhile is gathered into the next look.
+    async fn rest(&self) {
+        let Some((ended, took)) = self.looked else { return };
+        let rest = took.saturating_mul(REST).min(LONGEST_REST);
+        tokio::time::sleep(rest.saturating_sub(ended.elapsed())).await;
+    }
+
+    /// Told once for every time that there is something to ask.
+    fn ask(&mut self, work: &Work) {
+        if let Some(asks) = &work.asks
+            && !self.asked
+        {
+            self.fs.tell(Event::DeletesHeld { count: asks.count, of: asks.of });
+        }
+        self.asked = work.asks.is_some();
+    }
+
+    /// What had failed for good is known after a restart, without asking the Hub again.
+    async fn keep_stopped(&mut self) -> Result<()> {
+        match self.fs.queue.stopped_if_moved() {
+            Some(all) => self.fs.names.change(move |tx| tx.keep_troubles(&all)).await,
+            None => Ok(()),
+        }
+    }
+
+    fn due_folder(&mut self, folders: &[Node]) -> Option<Node> {
+        let mut due = None;
+        for folder in folders {
             let settle = names_settle_in(&self.fs, folder.ctime.as_ms());
-            if settle.is_zero() && self.is_due(&key) {
-                folders::move_folder(&self.fs, folder).await?;
-            } else if !settle.is_zero() {
+            if !settle.is_zero() {
                 self.due_in(settle);
+            } else if due.is_none() && self.is_due(&Key::Folder(folder.id)) {
+                due = Some(folder.clone());
             }
         }
-        Ok(())
+        due
+    }
+
+    fn due_deletes(&mut self, work: &Work) -> Vec<PendingDelete> {
+        let mut due = Vec::new();
+        for delete in &work.deletes {
+            if work.asks.is_some() && delete.is_held() {
+                continue; // until somebody answers
+            }
+            let wait = delete_due_in(&self.fs, delete);
+            if !wait.is_zero() {
+                self.due_in(wait);
+            } else if due.len() < NAMES_AT_ONCE && self.is_due(&Key::Delete(delete.path.clone())) {
+                due.push(delete.clone());
+            }
+        }
+        due
     }
 
     /// Splits what is ready into copies by hash and uploads.
     fn ready_files(&mut self, files: Vec<FileWork>) -> (Vec<Stored>, Vec<FileWork>) {
+        let busy = self.busy();
         let (mut copies, mut uploads) = (Vec::new(), Vec::new());
         for file in files {
-            if self.going_up.contains(&file.node.id) || !self.is_due(&Key::File(file.node.id)) {
+            if busy.contains(&file.node.id) || !self.is_due(&Key::File(file.node.id)) {
                 continue;
             }
             match &file.means {
@@ -145,53 +240,107 @@ impl Syncer {
         (copies, uploads)
     }
 
-    fn start_uploads(&mut self, files: Vec<FileWork>) {
-        for group in upload::groups(files) {
-            if self.uploads.len() >= PARALLEL {
-                break; // the end of one wakes the loop
+    /// Files that some task has in hand.
+    fn busy(&self) -> HashSet<FileId> {
+        let running = self.running.values().flat_map(|running| running.ids.iter().copied());
+        let waiting = self.to_name.iter().map(|stored| stored.work.node.id);
+        running.chain(waiting).chain(self.in_naming.iter().copied()).collect()
+    }
+
+    /// Starts the one task that writes names, when it is free: folders, then files and deletions in turn.
+    fn name(&mut self, folder: Option<Node>, copies: Vec<Stored>, deletes: Vec<PendingDelete>) {
+        if !self.naming.is_empty() {
+            return; // its end wakes the loop
+        }
+        let fs = self.fs.clone();
+        if let Some(folder) = folder {
+            self.naming.spawn(async move { note_local(folders::move_folder(&fs, &folder).await) });
+        } else if !deletes.is_empty() && (self.saved_last || (self.to_name.is_empty() && copies.is_empty())) {
+            self.saved_last = false;
+            self.naming.spawn(async move { note_local(deletes::delete(&fs, deletes).await) });
+        } else {
+            self.to_name.extend(copies);
+            let part = self.next_to_name();
+            if !part.is_empty() {
+                self.saved_last = true;
+                self.in_naming = part.iter().map(|stored| stored.work.node.id).collect();
+                self.naming.spawn(async move { save::save(&fs, part).await });
             }
-            self.going_up.extend(group.iter().map(|file| file.node.id));
-            self.uploads.spawn(upload::store(self.fs.clone(), group));
         }
     }
 
-    /// Takes finished uploads over; what is stored goes on to be named.
-    fn settle_uploads(&mut self, outcomes: Vec<Outcome>) -> Vec<Stored> {
-        let mut stored = Vec::new();
+    /// The next contents that go into one batch: of one company (see [`Queue::part`](super::queue::Queue)).
+    fn next_to_name(&mut self) -> Vec<Stored> {
+        let Some(first) = self.to_name.front() else { return Vec::new() };
+        let most = self.fs.queue.apart(first.work.node.id);
+        let limit = most.unwrap_or(NAMES_AT_ONCE).min(NAMES_AT_ONCE);
+        let (mut part, mut rest) = (Vec::new(), VecDeque::new());
+        for stored in self.to_name.drain(..) {
+            if part.len() < limit && self.fs.queue.apart(stored.work.node.id) == most {
+                part.push(stored);
+            } else {
+                rest.push_back(stored);
+            }
+        }
+        self.to_name = rest;
+        part
+    }
+
+    fn start_uploads(&mut self, files: Vec<FileWork>) {
+        let (small, mut large): (Vec<FileWork>, Vec<FileWork>) =
+            files.into_iter().partition(|file| file.size <= SMALL);
+        // Small ones are sorted by size; a large one has its turn by the time it waits.
+        large.sort_by_key(|file| file.node.ctime);
+        let mut small = VecDeque::from(schedule::groups(small, |id| self.fs.queue.apart(id)));
+        let mut large = VecDeque::from(large);
+        let count = |size| self.running.values().filter(|running| running.size == size).count();
+        let mut slots = Slots {
+            parallel: self.fs.queue.settings().limits.parallel,
+            running_small: count(Size::Small),
+            running_large: count(Size::Large),
+            small_in_a_row: self.small_in_a_row,
+        };
+        while let Some(size) = slots.next(!small.is_empty(), !large.is_empty()) {
+            let group = match size {
+                Size::Small => small.pop_front(),
+                Size::Large => large.pop_front().map(|file| vec![file]),
+            };
+            let Some(group) = group else { break };
+            slots.started(size);
+            let ids = group.iter().map(|file| file.node.id).collect();
+            let task = self.uploads.spawn(upload::store(self.fs.clone(), group));
+            self.running.insert(task.id(), Running { ids, size });
+        }
+        self.small_in_a_row = slots.small_in_a_row;
+    }
+
+    /// Takes a finished upload over; what is stored goes on to be named.
+    fn settle_upload(&mut self, id: Id, outcomes: Vec<Outcome>) {
+        self.running.remove(&id);
         for outcome in outcomes {
             match outcome {
                 Outcome::Stored(one) => {
                     note_online(&self.fs);
-                    self.going_up.remove(&one.work.node.id);
-                    stored.push(*one);
+                    let total = one.content.size;
+                    let committing = Progress { done: total, total, committing: true };
+                    self.fs.queue.progress(one.work.node.id, Some(committing));
+                    self.to_name.push_back(*one);
                 }
-                Outcome::Changed(id) => {
-                    self.going_up.remove(&id);
-                    self.due_in(self.fs.config.debounce);
+                Outcome::Changed => self.due_in(self.fs.config.debounce),
+                Outcome::Apart(ids, error) => {
+                    tracing::warn!(files = ids.len(), %error, "files that failed together are tried apart");
+                    self.fs.queue.part(&ids);
                 }
                 Outcome::Failed(id, error) => {
-                    self.going_up.remove(&id);
+                    // Whoever stands still alone stays alone; a Hub in trouble is nobody's fault.
+                    match error.status {
+                        Some(500..) => self.fs.queue.join(id),
+                        _ => self.fs.queue.part(&[id]),
+                    }
                     save::note_failure(&self.fs, id, &error);
                 }
             }
         }
-        if self.uploads.is_empty() {
-            self.going_up.clear(); // also after a task that panicked
-        }
-        stored
-    }
-
-    async fn delete(&mut self, all: Vec<crate::names::query::PendingDelete>) -> Result<()> {
-        let mut due = Vec::new();
-        for delete in all {
-            let settle = names_settle_in(&self.fs, delete.since_ms);
-            if !settle.is_zero() {
-                self.due_in(settle);
-            } else if self.is_due(&Key::Delete(delete.path.clone())) {
-                due.push(delete);
-            }
-        }
-        deletes::delete(&self.fs, due).await
     }
 
     /// `true` when the item may be tried; else its time is noted.
@@ -212,5 +361,11 @@ impl Syncer {
 
     fn due_at(&mut self, when: Instant) {
         self.next = Some(self.next.map_or(when, |next| next.min(when)));
+    }
+}
+
+fn note_local(outcome: Result<()>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "a change of the Hub's names could not be noted; it is looked at again");
     }
 }

@@ -7,29 +7,24 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use hub::{DirtyRange, HubError};
+use hub::{DirtyRange, ErrorClass, HubError};
 use tokio_util::io::StreamReader;
 
+use super::cost;
 use super::queue::Progress;
 use super::work::{FileWork, Means};
 use crate::attr::{FileId, Timestamp};
 use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Content;
-use crate::staging::{Piece, ReadPiece, Staged};
+use crate::staging::{ReadPiece, Staged};
 
 /// Read from the staged copy at once.
 const CHUNK: u64 = 4 << 20;
-/// Files up to this size share sessions: one session costs several calls.
-const SMALL: u64 = 8 << 20;
-const GROUP_FILES: usize = 256;
-const GROUP_BYTES: u64 = 64 << 20;
-/// A range upload fetches up to one segment of the base for each segment touched (hub-api.md 5.2); below
-/// this much missing content a plain upload, which deduplicates, is cheaper.
-const WORTH_RANGES: u64 = 96 << 20;
 
 /// A file whose content is in the Hub's storage, not yet under its name.
 pub struct Stored {
@@ -43,28 +38,10 @@ pub struct Stored {
 pub enum Outcome {
     Stored(Box<Stored>),
     /// Written to meanwhile: it will be quiet again.
-    Changed(FileId),
+    Changed,
+    /// Several files failed together and one of them may be the reason: they are tried again apart.
+    Apart(Vec<FileId>, HubError),
     Failed(FileId, HubError),
-}
-
-/// Files that go up together.
-pub fn groups(files: Vec<FileWork>) -> Vec<Vec<FileWork>> {
-    let mut groups: Vec<Vec<FileWork>> = Vec::new();
-    let mut bytes = 0;
-    for file in files {
-        let joins = file.size <= SMALL
-            && bytes + file.size <= GROUP_BYTES
-            && groups.last().is_some_and(|group| group.len() < GROUP_FILES && group[0].size <= SMALL);
-        match groups.last_mut() {
-            Some(group) if joins => group.push(file),
-            _ => {
-                groups.push(vec![file]);
-                bytes = 0;
-            }
-        }
-        bytes += groups.last().and_then(|group| group.last()).map_or(0, |file| file.size);
-    }
-    groups
 }
 
 /// Stores the content of every file of the group; each file has an outcome of its own.
@@ -80,31 +57,51 @@ pub async fn store(fs: Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
 async fn store_group(fs: &Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
     if let [one] = group.as_slice()
         && let Means::Upload(staged) = &one.means
-        && let Some(edit) = edit_of(staged)
+        && let Some(edit) = edit_of(fs, staged).await
     {
         return vec![store_edit(fs, one.clone(), staged.clone(), edit).await];
     }
     let session = match fs.bucket.start_upload().await {
         Ok(session) => session,
-        Err(error) => return fail_all(group, &error),
+        Err(error) => return fail(group.iter().map(|file| file.node.id).collect(), &error),
     };
     let mut stored = Vec::new();
     let mut outcomes = Vec::new();
-    for file in group {
+    let mut rest = group.into_iter();
+    while let Some(file) = rest.next() {
         match store_whole(fs, &session, file).await {
             Outcome::Stored(one) => stored.push(one),
+            // Not this machine's disk: the session is done for, with all that is in it.
+            Outcome::Failed(id, error) if error.class != ErrorClass::Local => {
+                let mut ids: Vec<FileId> = stored.iter().map(|one| one.work.node.id).collect();
+                ids.push(id);
+                ids.extend(rest.map(|file| file.node.id));
+                outcomes.extend(fail(ids, &error));
+                return outcomes;
+            }
             other => outcomes.push(other),
         }
     }
     match session.finish().await {
         Ok(()) => outcomes.extend(stored.into_iter().map(Outcome::Stored)),
-        Err(error) => outcomes.extend(fail_all(stored.into_iter().map(|one| one.work).collect(), &error)),
+        Err(error) => outcomes.extend(fail(stored.iter().map(|one| one.work.node.id).collect(), &error)),
     }
     outcomes
 }
 
-fn fail_all(group: Vec<FileWork>, error: &HubError) -> Vec<Outcome> {
-    group.into_iter().map(|file| Outcome::Failed(file.node.id, error.clone())).collect()
+/// Files that failed together, by one error.
+fn fail(ids: Vec<FileId>, error: &HubError) -> Vec<Outcome> {
+    if ids.len() > 1 && may_be_one_files_fault(error) {
+        return vec![Outcome::Apart(ids, error.clone())];
+    }
+    ids.into_iter().map(|id| Outcome::Failed(id, error.clone())).collect()
+}
+
+/// `false` for what strikes everybody alike.
+pub fn may_be_one_files_fault(error: &HubError) -> bool {
+    use ErrorClass as C;
+    !matches!(error.class, C::Offline | C::SignIn | C::Forbidden | C::Cancelled)
+        && error.retry_after().is_none()
 }
 
 async fn store_whole(fs: &Arc<BucketFs>, session: &hub::UploadSession, file: FileWork) -> Outcome {
@@ -114,7 +111,8 @@ async fn store_whole(fs: &Arc<BucketFs>, session: &hub::UploadSession, file: Fil
         Means::Upload(staged) => {
             let (generation, size, mtime) =
                 staged.with_layout(|layout| (layout.generation, layout.size, layout.mtime));
-            (content_of(fs.clone(), staged.clone(), 0..size, generation), generation, size, mtime)
+            let bytes = content_of(fs.clone(), staged.clone(), 0..size, generation);
+            (paced(fs, bytes), generation, size, mtime)
         }
         _ => (stream::empty().boxed(), 0, 0, file.node.mtime),
     };
@@ -139,10 +137,26 @@ fn judge(file: &FileWork, generation: u64, error: HubError) -> Outcome {
         Means::Upload(staged)
             if staged.is_retired() || staged.with_layout(|layout| layout.generation != generation) =>
         {
-            Outcome::Changed(file.node.id)
+            Outcome::Changed
         }
         _ => Outcome::Failed(file.node.id, error),
     }
+}
+
+/// As fast as the limit on uploads allows.
+fn paced(
+    fs: &Arc<BucketFs>,
+    bytes: BoxStream<'static, io::Result<Bytes>>,
+) -> BoxStream<'static, io::Result<Bytes>> {
+    let fs = fs.clone();
+    let pieces = bytes.then(move |piece| {
+        let fs = fs.clone();
+        async move {
+            fs.queue.pace.take(piece.as_ref().map_or(0, |bytes| bytes.len() as u64)).await;
+            piece
+        }
+    });
+    pieces.boxed()
 }
 
 /// An edit of stored content, in the coordinates of the original.
@@ -153,33 +167,39 @@ struct Edit {
     size: u64,
     /// (range of the original that is replaced, range of the file that replaces it)
     parts: Vec<(Range<u64>, Range<u64>)>,
+    /// How long it may take.
+    patience: Duration,
 }
 
-/// The file as an edit of its base, where that is cheaper than sending it whole.
-fn edit_of(staged: &Staged) -> Option<Edit> {
-    staged.with_layout(|layout| {
-        let base = layout.base.clone()?;
-        let missing: u64 = layout
-            .pieces(0..layout.size)
-            .iter()
-            .filter(|piece| matches!(piece, Piece::Base(_)))
-            .map(|piece| piece.range().end - piece.range().start)
-            .sum();
-        if missing < WORTH_RANGES {
+/// The file as an edit of its base, where that is cheaper than sending it whole (`cost.rs`).
+async fn edit_of(fs: &BucketFs, staged: &Staged) -> Option<Edit> {
+    let (mut edit, missing, new) = staged.with_layout(|layout| {
+        let base = layout.base.clone().filter(|base| base.size > 0)?;
+        let missing = cost::missing(layout);
+        let new = layout.local_bytes();
+        let (generation, mtime, size) = (layout.generation, layout.mtime, layout.size);
+        let edit =
+            Edit { base, generation, mtime, size, parts: cost::parts(layout), patience: Duration::ZERO };
+        Some((edit, missing, new))
+    })?;
+    if missing < cost::WORTH_ASKING {
+        return None;
+    }
+    let segments = match fs.bucket.segments(&edit.base.hash).await {
+        Ok(Some(segments)) => segments,
+        Ok(None) => return None, // the base is gone: what there is of it is on this machine
+        Err(error) => {
+            tracing::warn!(%error, "the pieces of a file are not known; it is sent whole");
             return None;
         }
-        let kept = layout.base_visible;
-        let mut parts: Vec<_> = layout
-            .local
-            .overlapping(0..kept)
-            .map(|range| range.start..range.end.min(kept))
-            .map(|range| (range.clone(), range))
-            .collect();
-        if base.size > kept || layout.size > kept {
-            parts.push((kept..base.size, kept..layout.size));
-        }
-        Some(Edit { base, generation: layout.generation, mtime: layout.mtime, size: layout.size, parts })
-    })
+    };
+    let replaced: Vec<Range<u64>> = edit.parts.iter().map(|(original, _)| original.clone()).collect();
+    let fetched = cost::fetched(&segments, &replaced);
+    if !cost::ranges_are_cheaper(fetched, missing) {
+        return None;
+    }
+    edit.patience = cost::patience(fetched + new, fs.queue.settings().limits.upload_bytes_per_s);
+    Some(edit)
 }
 
 async fn store_edit(fs: &Arc<BucketFs>, file: FileWork, staged: Arc<Staged>, edit: Edit) -> Outcome {
@@ -191,15 +211,13 @@ async fn store_edit(fs: &Arc<BucketFs>, file: FileWork, staged: Arc<Staged>, edi
         .map(|(original, ours)| DirtyRange {
             range: original,
             new_length: ours.end - ours.start,
-            reader: Box::new(StreamReader::new(content_of(
-                fs.clone(),
-                staged.clone(),
-                ours,
-                edit.generation,
+            reader: Box::new(StreamReader::new(paced(
+                fs,
+                content_of(fs.clone(), staged.clone(), ours, edit.generation),
             ))),
         })
         .collect();
-    match fs.bucket.upload_ranges(&edit.base.hash, edit.base.size, dirty).await {
+    match fs.bucket.upload_ranges(&edit.base.hash, edit.base.size, dirty, edit.patience).await {
         Ok(done) if done.size == edit.size => {
             let content = Content { hash: done.hash, size: done.size };
             let (generation, mtime) = (edit.generation, edit.mtime);

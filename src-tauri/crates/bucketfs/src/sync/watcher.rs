@@ -6,15 +6,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use hub::{ChangeKind, HubError, News, RemoteChange, Resume};
 
+use super::slipped;
 use super::syncer::{note_offline, note_online};
 use crate::attr::{FileId, Kind, ROOT};
 use crate::bucket_fs::BucketFs;
 use crate::error::Result;
-use crate::names::{Place, query};
+use crate::names::{Place, commits, kept, query};
 
 /// Runs until the bucket is shut down.
 pub async fn run(fs: Arc<BucketFs>) {
@@ -23,7 +25,7 @@ pub async fn run(fs: Arc<BucketFs>) {
     loop {
         tokio::select! {
             () = fs.stop.cancelled() => return,
-            Some(item) = news.next() => hear(&fs, item),
+            Some(item) = news.next() => hear(&fs, item).await,
             // The feed waits long between its tries; a person at a laptop that woke up does not.
             () = tokio::time::sleep(fs.config.poll) => {
                 if fs.queue.offline_cause().is_some() || fs.queue.is_signed_out() {
@@ -38,14 +40,26 @@ pub async fn run(fs: Arc<BucketFs>) {
 }
 
 /// The bucket's revision before anybody listed anything in this life; `None` when the bucket is shut down.
+///
+/// While the feed may still have something to tell about changes of our own, it goes on where it stood when
+/// they were sent (`slipped.rs`).
 async fn beginning(fs: &Arc<BucketFs>) -> Option<Resume> {
+    let stood_at = fs.names.ask(|db| match commits::any_unheard(db)? {
+        true => kept::setting(db, FEED_POINT),
+        false => Ok(None),
+    });
+    let stood_at = stood_at.ok().flatten().and_then(|text| resume_from(&text));
     loop {
         tokio::select! {
             () = fs.stop.cancelled() => return None,
             info = fs.bucket.info() => match info {
                 Ok(info) => {
                     note_online(fs);
-                    return Some(info.updated_at.map_or(Resume::Live, Resume::Since));
+                    count_files(fs, &info);
+                    let now = info.updated_at.map_or(Resume::Live, Resume::Since);
+                    let resume = stood_at.unwrap_or(now);
+                    *fs.feed.lock() = Some(resume.clone());
+                    return Some(resume);
                 }
                 Err(error) => not_heard(fs, &error),
             }
@@ -59,7 +73,8 @@ async fn beginning(fs: &Arc<BucketFs>) -> Option<Resume> {
 
 async fn probe(fs: &Arc<BucketFs>) {
     match fs.bucket.info().await {
-        Ok(_) => {
+        Ok(info) => {
+            count_files(fs, &info);
             if fs.queue.offline_cause().is_some() {
                 note_online(fs);
                 fs.listings.bucket_changed(fs); // the feed may have missed something meanwhile
@@ -72,10 +87,15 @@ async fn probe(fs: &Arc<BucketFs>) {
     }
 }
 
-fn hear(fs: &Arc<BucketFs>, item: std::result::Result<News, HubError>) {
+async fn hear(fs: &Arc<BucketFs>, item: std::result::Result<News, HubError>) {
     match item {
-        Ok(News::Changes { changes, .. }) => {
+        Ok(News::Changes { changes, resume }) => {
             note_online(fs);
+            if let Err(error) = slipped::hear(fs, &changes).await {
+                tracing::error!(%error, "news of the feed could not be compared with what was sent");
+            }
+            *fs.feed.lock() = Some(resume);
+            pin_what_lost_its_name(fs, &changes);
             match touched_folders(fs, &changes) {
                 Ok(folders) => folders.into_iter().for_each(|id| fs.listings.folder_changed(fs, id)),
                 Err(error) => {
@@ -84,13 +104,58 @@ fn hear(fs: &Arc<BucketFs>, item: std::result::Result<News, HubError>) {
                 }
             }
         }
-        Ok(News::CaughtUp { .. }) => note_online(fs),
-        Ok(News::Relist { why, .. }) => {
+        Ok(News::CaughtUp { resume }) => {
+            note_online(fs);
+            *fs.feed.lock() = Some(resume);
+        }
+        Ok(News::Relist { why, resume }) => {
+            *fs.feed.lock() = Some(resume);
             tracing::info!(why, "the bucket is listed again");
             note_online(fs);
             fs.listings.bucket_changed(fs);
         }
         Err(error) => not_heard(fs, &error),
+    }
+}
+
+/// Edits here whose base was deleted or replaced there.
+fn pin_what_lost_its_name(fs: &Arc<BucketFs>, changes: &[RemoteChange]) {
+    for change in changes {
+        let Ok(Some(node)) = fs.names.ask(|db| query::resolve_placed(db, &change.path)) else { continue };
+        let base = node.base.as_ref().map(|base| &base.hash);
+        if change.kind == ChangeKind::Delete
+            || (change.xet_hash.is_some() && change.xet_hash.as_ref() != base)
+        {
+            super::pin::begin(fs, node.id);
+        }
+    }
+}
+
+fn count_files(fs: &BucketFs, info: &hub::BucketInfo) {
+    if fs.config.prefix.is_empty() {
+        fs.files_on_hub.store(info.total_files, Ordering::Relaxed);
+    }
+}
+
+/// Name of the feed's point in the database.
+pub const FEED_POINT: &str = "feed";
+
+impl BucketFs {
+    /// Where the feed stands, as it is stored.
+    pub(crate) fn feed_point(&self) -> Option<String> {
+        match self.feed.lock().as_ref()? {
+            Resume::Cursor(cursor) => Some(format!("cursor {cursor}")),
+            Resume::Since(instant) => Some(format!("since {instant}")),
+            Resume::Live => None,
+        }
+    }
+}
+
+fn resume_from(text: &str) -> Option<Resume> {
+    match text.split_once(' ')? {
+        ("cursor", cursor) => Some(Resume::Cursor(cursor.to_owned())),
+        ("since", instant) => Some(Resume::Since(instant.to_owned())),
+        _ => None,
     }
 }
 
@@ -107,7 +172,7 @@ fn touched_folders(fs: &BucketFs, changes: &[RemoteChange]) -> Result<HashSet<Fi
     fs.names.ask(|db| {
         let mut folders = HashSet::new();
         for change in changes {
-            let known = query::resolve(db, &change.path)?;
+            let known = query::resolve_placed(db, &change.path)?;
             let as_we_have_it = match (change.kind, &known) {
                 (ChangeKind::Delete, node) => node.as_ref().is_none_or(|node| node.place == Place::Nowhere),
                 (_, Some(node)) => {
@@ -128,7 +193,7 @@ fn touched_folders(fs: &BucketFs, changes: &[RemoteChange]) -> Result<HashSet<Fi
 pub fn nearest_folder(db: &rusqlite::Connection, path: &str) -> Result<FileId> {
     let mut path = path;
     while let Some((folder, _)) = path.rsplit_once('/') {
-        if let Some(node) = query::resolve(db, folder)?
+        if let Some(node) = query::resolve_placed(db, folder)?
             && node.kind == Kind::Directory
         {
             return Ok(node.id);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::queue::Key;
-use super::report::{ItemState, QueueItem};
+use super::report::{FailureClass, HeldDeletes, ItemState, QueueItem};
 use crate::attr::{FileId, Kind, ROOT, Timestamp};
 use crate::bucket_fs::BucketFs;
 use crate::error::Result;
@@ -36,13 +36,21 @@ pub struct Work {
     pub files: Vec<FileWork>,
     pub folders: Vec<Node>,
     pub deletes: Vec<PendingDelete>,
+    /// So many deletions at once that a person is asked first.
+    pub asks: Option<HeldDeletes>,
     pub local_only: Vec<(Node, &'static str)>,
     /// Deleted elsewhere in the very moment of an edit here: they come back.
     pub edited_but_gone: Vec<FileId>,
 }
 
-/// Deletes and folder moves wait this long: an editor's delete-and-rename settles meanwhile.
+/// Moves wait this long: an editor's delete-and-rename settles meanwhile.
 const NAMES_SETTLE: Duration = Duration::from_secs(5);
+/// Fewer deletions at once are never asked about, more always; between them it is a tenth of all files.
+const FEW_DELETES: u64 = 20;
+const MANY_DELETES: u64 = 1000;
+const TENTH: u64 = 10;
+/// Keys of held deletions that are listed.
+const HELD_SHOWN: usize = 1000;
 
 impl Work {
     /// Everything that is not as it ought to be, and what can't leave this machine.
@@ -64,7 +72,11 @@ impl Work {
     pub fn find(fs: &BucketFs) -> Result<Work> {
         let mut work = Work::default();
         for staged in fs.staging.all() {
-            if staged.with_layout(|layout| layout.dirty)
+            let (dirty, generation) = staged.with_layout(|layout| (layout.dirty, layout.generation));
+            if dirty {
+                fs.queue.is_now(staged.id, generation);
+            }
+            if dirty
                 && let Some(node) = fs.names.node(staged.id)?
                 && node.layer == Layer::Bucket
             {
@@ -86,6 +98,7 @@ impl Work {
                 work.add_displaced(fs, db, node)?;
             }
             work.deletes = query::deletes(db)?;
+            work.asks = asks(fs, db, &work.deletes)?;
             Ok(())
         })?;
         work.files.sort_by_key(|file| (file.size, file.node.id));
@@ -149,7 +162,33 @@ pub fn hold_back(fs: &BucketFs, file: &FileWork) -> Option<(String, Option<Durat
     (quiet < debounce).then(|| ("it was changed a moment ago".into(), Some(debounce - quiet)))
 }
 
-/// How long deletes and folder moves are still held back.
+/// Whether the deletions that have not left are so many that a person is asked first.
+fn asks(fs: &BucketFs, db: &rusqlite::Connection, all: &[PendingDelete]) -> Result<Option<HeldDeletes>> {
+    let held: Vec<&PendingDelete> = all.iter().filter(|delete| delete.is_held()).collect();
+    let count = held.len() as u64;
+    if !fs.config.ask_deletes || count <= FEW_DELETES {
+        return Ok(None);
+    }
+    // The tree knows what somebody has looked at; the Hub's own count was true when it was asked.
+    let of = (query::known_files(db)? + count).max(fs.total_files());
+    if count <= MANY_DELETES && count.saturating_mul(TENTH) <= of {
+        return Ok(None);
+    }
+    let since_ms = held.iter().map(|delete| delete.since_ms).min().unwrap_or_default();
+    let paths = held.iter().take(HELD_SHOWN).map(|delete| fs.path_of_key(&delete.path)).collect();
+    Ok(Some(HeldDeletes { count, of, since_ms, paths }))
+}
+
+/// How long a deletion still waits: a person may want the file back.
+pub fn delete_due_in(fs: &BucketFs, delete: &PendingDelete) -> Duration {
+    if fs.queue.hurried() || !delete.is_held() {
+        return Duration::ZERO;
+    }
+    let age = Timestamp::now().as_ms().saturating_sub(delete.since_ms).max(0) as u64;
+    fs.config.delete_hold.saturating_sub(Duration::from_millis(age))
+}
+
+/// How long moves are still held back.
 pub fn names_settle_in(fs: &BucketFs, since_ms: i64) -> Duration {
     if fs.queue.hurried() {
         return Duration::ZERO;
@@ -170,7 +209,11 @@ impl BucketFs {
                     action: "upload".into(),
                     bytes: 0,
                     attempts: 0,
-                    state: ItemState::Failed { why: error.what, advice: error.advice },
+                    state: ItemState::Failed {
+                        class: FailureClass::Local,
+                        why: error.what,
+                        advice: error.advice,
+                    },
                 }]
             }
         }
@@ -190,6 +233,13 @@ impl BucketFs {
                 && let Some((why, wait)) = hold_back(self, file)
             {
                 state = ItemState::Waiting { why, until_ms: wait.map(in_ms) };
+            }
+            if state == ItemState::Queued && matches!(file.means, Means::Copy(_)) {
+                let wait = names_settle_in(self, file.node.ctime.as_ms());
+                if !wait.is_zero() {
+                    let why = "it was moved a moment ago".into();
+                    state = ItemState::Waiting { why, until_ms: Some(in_ms(wait)) };
+                }
             }
             let action = if matches!(file.means, Means::Copy(_)) { "move" } else { "upload" };
             let bytes = if matches!(file.means, Means::Copy(_)) { 0 } else { file.size };
@@ -217,12 +267,23 @@ impl BucketFs {
             });
         }
         for delete in &work.deletes {
-            let (state, attempts) = self.general_state(&Key::Delete(delete.path.clone()));
-            let path = delete.path.clone();
+            let (mut state, attempts) = self.general_state(&Key::Delete(delete.path.clone()));
+            let wait = delete_due_in(self, delete);
+            if work.asks.is_some() && delete.is_held() {
+                state = ItemState::Held {
+                    why: "many files were deleted at once".into(),
+                    advice: "Say whether they are to go: bucketbarctl deletes --send or --restore".into(),
+                };
+            } else if state == ItemState::Queued && !wait.is_zero() {
+                let why = "deletions wait a minute, in case you want the file back".into();
+                state = ItemState::Waiting { why, until_ms: Some(in_ms(wait)) };
+            }
+            let path = self.path_of_key(&delete.path);
             items.push(QueueItem { path, action: "delete".into(), bytes: 0, attempts, state });
         }
         // A batch whose file was removed meanwhile is not over: the Hub has, or will have, that key.
         for key in self.listings.under_way() {
+            let key = self.path_of_key(&key);
             if !items.iter().any(|item| item.path == key) {
                 let (action, state) = ("upload".to_owned(), ItemState::Committing);
                 items.push(QueueItem { path: key, action, bytes: 0, attempts: 0, state });
@@ -246,14 +307,15 @@ impl BucketFs {
         let attempts = trouble.as_ref().map_or(0, |trouble| trouble.attempts);
         let state = match trouble {
             Some(trouble) if trouble.stopped => {
-                ItemState::Failed { why: trouble.why, advice: trouble.advice }
+                ItemState::Failed { class: trouble.class, why: trouble.why, advice: trouble.advice }
             }
             Some(trouble) if trouble.not_before.is_some() => {
                 ItemState::Waiting { why: trouble.why, until_ms: trouble.not_before.map(|(_, ms)| ms) }
             }
-            _ if self.queue.is_paused() => {
-                ItemState::Waiting { why: "uploads are paused".into(), until_ms: None }
-            }
+            _ if self.queue.is_paused() => ItemState::Waiting {
+                why: "uploads are paused".into(),
+                until_ms: self.queue.paused_until_ms(),
+            },
             _ => match self.queue.offline_cause() {
                 Some(cause) => ItemState::Waiting { why: cause, until_ms: None },
                 None => ItemState::Queued,

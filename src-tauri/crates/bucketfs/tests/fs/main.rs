@@ -3,8 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests: a panic is the report
 
+mod deciding;
+mod edits;
 mod names;
+mod pairs;
+mod queueing;
 mod recovery;
 mod remote;
 mod rig;
 mod saving;
+mod slipping;

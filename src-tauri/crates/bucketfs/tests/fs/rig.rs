@@ -48,12 +48,17 @@ impl Rig {
     }
 
     pub fn client(&self) -> hub::Bucket {
+        self.client_with(hub::Limits::default())
+    }
+
+    /// With other patience than a person at a desk has.
+    pub fn client_with(&self, limits: hub::Limits) -> hub::Bucket {
         let config = hub::HubConfig {
             endpoint: hub::parse_endpoint(self.hub.endpoint()).unwrap(),
             token: Arc::new(hub::StaticToken::new(self.hub.token(), "the tests")),
             cache_root: self.state.path().join("xet"),
             user_agent: "bucketfs-tests".into(),
-            limits: hub::Limits::default(),
+            limits,
         };
         hub::Hub::new(config).unwrap().bucket(self.bucket.parse().unwrap())
     }
@@ -61,6 +66,13 @@ impl Rig {
     /// Opened, nothing is sent yet.
     pub async fn open_quiet(&self) -> Arc<BucketFs> {
         BucketFs::open(self.config(), self.client(), self.events.clone()).await.unwrap()
+    }
+
+    /// Opened with a client of one's own, everything runs.
+    pub async fn open_with(&self, config: Config, client: hub::Bucket) -> Arc<BucketFs> {
+        let fs = BucketFs::open(config, client, self.events.clone()).await.unwrap();
+        fs.start_sync();
+        fs
     }
 
     pub async fn open(&self) -> Arc<BucketFs> {
@@ -79,6 +91,15 @@ impl Rig {
         Some(self.hub.client().read(&self.bucket, path))
     }
 
+    /// Everything the Hub has: path and content. The date of a conflict's name is left out.
+    pub fn everything(&self) -> std::collections::BTreeMap<String, String> {
+        let text = |path: String| {
+            let content = self.on_hub(&path).unwrap_or_default();
+            (undated(&path), String::from_utf8_lossy(&content).into_owned())
+        };
+        self.paths().into_iter().map(text).collect()
+    }
+
     pub fn paths(&self) -> Vec<String> {
         self.hub.client().paths(&self.bucket)
     }
@@ -89,6 +110,29 @@ impl Rig {
         copy_folder(&self.config().state_dir, &copy);
         copy
     }
+}
+
+/// `a (conflict 2026-01-01 10.00.00).txt` is `a (conflict).txt`.
+pub fn undated(path: &str) -> String {
+    for mark in [" (conflict ", " (restored "] {
+        if let Some((before, rest)) = path.split_once(mark)
+            && let Some((_, after)) = rest.split_once(')')
+        {
+            return format!("{before}{}){after}", mark.trim_end());
+        }
+    }
+    path.to_owned()
+}
+
+/// Waits for something that another task does.
+pub async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..400 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not happen within 20 s");
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -54,6 +54,8 @@ fn config(args: Serve) -> ServeConfig {
     }
     config.debounce = args.debounce_ms;
     config.poll = args.poll_ms;
+    config.delete_hold = args.delete_hold_ms;
+    config.ask_deletes = !args.do_not_ask;
     config.cache_bytes = args.cache_bytes;
     config.reserve_bytes = args.reserve_bytes;
     config
@@ -81,7 +83,7 @@ fn print_first_line(served: &Served) -> Result<()> {
 }
 
 fn say_what_is_left(status: &Status, bucket: &str) {
-    let left = status.queued + status.uploading + status.waiting + status.failed;
+    let left = status.queued + status.uploading + status.waiting + status.failed + status.held_deletes;
     if left > 0 {
         eprintln!(
             "bucketbarctl: {} of {bucket} ({}) not on the Hub yet; kept in the state directory and uploaded \

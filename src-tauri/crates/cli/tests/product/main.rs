@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod deciding;
 mod main_job;
 mod signing_in;
 mod support;

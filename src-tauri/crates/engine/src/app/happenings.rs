@@ -28,9 +28,8 @@ pub(super) fn of_notice(bucket: &str, notice: &Notice) -> Option<Happening> {
         (NoticeKind::Stale, _) => A::Stale,
         (NoticeKind::Recovered | NoticeKind::DatabaseRebuilt, _) => A::Recovered,
         // These stand in the queue, the list of conflicts, the status.
-        (NoticeKind::UploadFailed | NoticeKind::Conflict | NoticeKind::Offline | NoticeKind::Online, _) => {
-            return None;
-        }
+        (NoticeKind::UploadFailed | NoticeKind::Conflict | NoticeKind::DeletesHeld, _) => return None,
+        (NoticeKind::Offline | NoticeKind::Online, _) => return None,
         (NoticeKind::Saved | NoticeKind::Mounted | NoticeKind::Unmounted, _) => return None,
     };
     let actions = match kind {

@@ -376,8 +376,22 @@ fn row_state(state: ItemState) -> RowState {
             RowState::Uploading { done, total, bytes_per_s: None, seconds_left: None }
         }
         ItemState::Committing => RowState::Committing,
-        ItemState::Failed { why, advice } => RowState::Failed { class: FailureClass::Other, why, advice },
+        ItemState::Failed { class, why, advice } => RowState::Failed { class: row_class(class), why, advice },
+        ItemState::Held { why, advice } => RowState::Held { why, advice },
         ItemState::LocalOnly { why } => RowState::LocalOnly { why },
+    }
+}
+
+fn row_class(class: bucketfs::FailureClass) -> FailureClass {
+    use bucketfs::FailureClass as C;
+    match class {
+        C::SignIn => FailureClass::SignIn,
+        C::Forbidden => FailureClass::Forbidden,
+        C::NotFound => FailureClass::NotFound,
+        C::Quota => FailureClass::Quota,
+        C::Rejected => FailureClass::Rejected,
+        C::Local => FailureClass::Local,
+        C::Other => FailureClass::Other,
     }
 }
 

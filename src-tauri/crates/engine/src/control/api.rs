@@ -49,6 +49,14 @@ pub struct SyncRequest {
 /// Longer waits are made of several.
 pub const MAX_SYNC_MS: u64 = 20_000;
 
+/// POST `/pause`; answered with [`EngineStatus`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseRequest {
+    /// When it ends by itself, milliseconds since 1970.
+    #[serde(default)]
+    pub until_ms: Option<i64>,
+}
+
 /// POST `/retry`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryRequest {
@@ -82,7 +90,7 @@ pub struct MountWindowRequest {
 }
 
 /// POST `/finish` (go on without a mount until everything is on the Hub, then end), `/shutdown` (end now,
-/// the rest waits on disk), `/pause`, `/resume`: no request body, answered with [`EngineStatus`].
+/// the rest waits on disk), `/resume`: no request body, answered with [`EngineStatus`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Empty {}
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bucketfs::{Conflict, DeletesAnswer, HeldDeletes, Removed, Resolution, SyncLimits};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
@@ -13,14 +14,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::api::{
-    Empty, EngineStatus, Events, MAX_SYNC_MS, MountWindowRequest, Queue, Refusal, Retried, RetryRequest,
-    SyncRequest, Version,
+    Empty, EngineStatus, Events, MAX_SYNC_MS, MountWindowRequest, PauseRequest, Queue, Refusal, Retried,
+    RetryRequest, SyncRequest, Version,
+};
+use super::decisions::{
+    AnswerRequest, Conflicts, Count, Deletes, DiscardRequest, RemovedList, ResolveRequest, RestoreRequest,
+    Restored,
 };
 use super::socket;
 use crate::error::{EngineError, Result};
 
 /// Every answer but a sync's is at hand at once.
 const CALL: Duration = Duration::from_secs(15);
+/// One that asks the Hub something first.
+const LONG_CALL: Duration = Duration::from_secs(90);
 /// A queue of a million files is about 200 MB of JSON; nothing is larger.
 const MAX_ANSWER: usize = 512 << 20;
 
@@ -59,8 +66,51 @@ impl ControlClient {
         self.call(Method::GET, &format!("/events?after={after}"), &Empty {}, CALL).await
     }
 
-    pub async fn pause(&self) -> Result<EngineStatus> {
-        self.call(Method::POST, "/pause", &Empty {}, CALL).await
+    pub async fn pause(&self, until_ms: Option<i64>) -> Result<EngineStatus> {
+        self.call(Method::POST, "/pause", &PauseRequest { until_ms }, CALL).await
+    }
+
+    pub async fn limits(&self) -> Result<SyncLimits> {
+        self.call(Method::GET, "/limits", &Empty {}, CALL).await
+    }
+
+    pub async fn set_limits(&self, limits: SyncLimits) -> Result<SyncLimits> {
+        self.call(Method::PUT, "/limits", &limits, CALL).await
+    }
+
+    pub async fn held_deletes(&self) -> Result<Option<HeldDeletes>> {
+        self.call::<_, Deletes>(Method::GET, "/deletes", &Empty {}, CALL).await.map(|answer| answer.held)
+    }
+
+    pub async fn answer_deletes(&self, answer: DeletesAnswer) -> Result<u64> {
+        let request = AnswerRequest { answer };
+        self.call::<_, Count>(Method::POST, "/deletes", &request, LONG_CALL).await.map(|answer| answer.count)
+    }
+
+    pub async fn conflicts(&self) -> Result<Vec<Conflict>> {
+        let answer = self.call::<_, Conflicts>(Method::GET, "/conflicts", &Empty {}, CALL).await?;
+        Ok(answer.conflicts)
+    }
+
+    pub async fn resolve(&self, id: u64, how: Resolution) -> Result<()> {
+        let request = ResolveRequest { id, how };
+        self.call::<_, Empty>(Method::POST, "/resolve", &request, LONG_CALL).await.map(|_| ())
+    }
+
+    pub async fn discard(&self, path: &str) -> Result<()> {
+        let request = DiscardRequest { path: path.to_owned() };
+        self.call::<_, Empty>(Method::POST, "/discard", &request, LONG_CALL).await.map(|_| ())
+    }
+
+    pub async fn removed(&self) -> Result<Vec<Removed>> {
+        let answer = self.call::<_, RemovedList>(Method::GET, "/removed", &Empty {}, CALL).await?;
+        Ok(answer.removed)
+    }
+
+    pub async fn restore(&self, path: &str, as_name: Option<&str>) -> Result<String> {
+        let request = RestoreRequest { path: path.to_owned(), as_name: as_name.map(str::to_owned) };
+        let answer = self.call::<_, Restored>(Method::POST, "/restore", &request, LONG_CALL).await?;
+        Ok(answer.path)
     }
 
     pub async fn resume(&self) -> Result<EngineStatus> {
@@ -185,7 +235,10 @@ impl ControlClient {
 fn is_stuck(report: &bucketfs::SyncReport) -> bool {
     use bucketfs::ItemState as S;
     !report.left.is_empty()
-        && report.left.iter().all(|item| matches!(item.state, S::Failed { .. } | S::LocalOnly { .. }))
+        && report
+            .left
+            .iter()
+            .all(|item| matches!(item.state, S::Failed { .. } | S::Held { .. } | S::LocalOnly { .. }))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -211,7 +264,11 @@ mod tests {
 
     #[test]
     fn stuck_is_when_nothing_moves_by_itself() {
-        let failed = ItemState::Failed { why: String::new(), advice: String::new() };
+        let failed = ItemState::Failed {
+            class: bucketfs::FailureClass::Other,
+            why: String::new(),
+            advice: String::new(),
+        };
         let local = ItemState::LocalOnly { why: String::new() };
         assert!(is_stuck(&report(&[failed.clone(), local])));
         assert!(!is_stuck(&report(&[failed, ItemState::Queued])));

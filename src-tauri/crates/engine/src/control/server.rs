@@ -14,9 +14,10 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{
-    API_VERSION, Empty, EngineStatus, Events, EventsRequest, MAX_SYNC_MS, MountWindowRequest, Queue, Refusal,
-    Retried, RetryRequest, SyncRequest, Version,
+    API_VERSION, Empty, EngineStatus, Events, EventsRequest, MAX_SYNC_MS, MountWindowRequest, PauseRequest,
+    Queue, Refusal, Retried, RetryRequest, SyncRequest, Version,
 };
+use super::decisions;
 use crate::notices::Notices;
 
 /// A window longer than this would be no window.
@@ -77,6 +78,7 @@ pub(crate) async fn serve(
         .route("/mount-window", post(mount_window))
         .route("/finish", post(finish))
         .route("/shutdown", post(shutdown))
+        .merge(decisions::routes())
         .fallback(unknown)
         .with_state(controls);
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
@@ -108,8 +110,11 @@ async fn sync(State(engine): Engine, Json(request): Json<SyncRequest>) -> Json<S
     }
 }
 
-async fn pause(State(engine): Engine) -> Json<EngineStatus> {
-    engine.fs.pause();
+async fn pause(State(engine): Engine, Json(request): Json<PauseRequest>) -> Json<EngineStatus> {
+    match request.until_ms {
+        Some(until_ms) => engine.fs.pause_until(until_ms),
+        None => engine.fs.pause(),
+    }
     Json(engine.status())
 }
 

@@ -82,6 +82,9 @@ fn for_reading(limits: &Limits) -> XetConfig {
 fn for_writing(limits: &Limits) -> XetConfig {
     let mut xet = for_reading(limits);
     xet.client.read_timeout = limits.upload_exchange;
+    // All uploads share these connections: with the default of two, two that hang would hold up every other.
+    xet.client.ac_initial_upload_concurrency = 8;
+    xet.client.ac_min_upload_concurrency = 4;
     xet.client.retry_max_attempts = 4;
     xet.client.retry_base_delay = Duration::from_millis(500);
     xet.client.retry_max_duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -38,17 +38,43 @@ pub struct DirtyRange {
 /// garbage the storage collects.
 pub struct UploadSession {
     session: Arc<FileUploadSession>,
-    step: Duration,
+    stall: Duration,
 }
 
 impl Bucket {
     /// Begins a session. `Forbidden` and `SignIn` come here, before any byte is read.
     pub async fn start_upload(&self) -> Result<UploadSession, HubError> {
-        let side = self.state.xet.side(Scope::Write).await?;
-        let step = self.state.http.config.limits.upload_step;
+        let limits = &self.state.http.config.limits;
         let failure = "Starting an upload failed";
-        let session = within(step, failure, FileUploadSession::new(side.translator.clone())).await?;
-        Ok(UploadSession { session, step })
+        let open = async {
+            let side = self.state.xet.side(Scope::Write).await?;
+            FileUploadSession::new(side.translator.clone()).await.map_err(|e| failure::of_data(e, failure))
+        };
+        let session = within(limits.upload_open, failure, open).await?;
+        Ok(UploadSession { session, stall: limits.upload_stall })
+    }
+
+    /// Lengths of the segments (runs of one xorb, up to 64 MiB each) that make up the content, in order: what
+    /// [`Bucket::upload_ranges`] snaps to. `None` when the storage does not have it (any more).
+    pub async fn segments(&self, hash: &str) -> Result<Option<Vec<u64>>, HubError> {
+        let parsed = read::parse_hash(hash)?;
+        if parsed == Default::default() {
+            return Ok(Some(Vec::new()));
+        }
+        let failure = "Looking up a file's contents failed";
+        let look = async {
+            let side = self.state.xet.side(Scope::Read).await?;
+            let found = side.client.get_file_reconstruction_info(&parsed).await;
+            found.map_err(|e| failure::of_client(e, failure))
+        };
+        match within(self.state.http.config.limits.upload_open, failure, look).await {
+            Ok(Some((info, _))) => {
+                Ok(Some(info.segments.iter().map(|one| u64::from(one.unpacked_segment_bytes)).collect()))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if error.class == ErrorClass::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Stores an edited version of the content `base_hash` of `base_size` bytes without having its
@@ -56,12 +82,14 @@ impl Bucket {
     /// upload would get. On return the content is stored. Downloads up to 64 MiB per touched segment of
     /// the original (hub-api.md 5.2): with all bytes at hand a whole upload is cheaper.
     ///
+    /// `patience` bounds the whole: how much comes and goes, and how fast, the caller knows.
     /// `Rejected` with status 404 or 501: this storage can't do it; upload the whole content.
     pub async fn upload_ranges(
         &self,
         base_hash: &str,
         base_size: u64,
         dirty: Vec<DirtyRange>,
+        patience: Duration,
     ) -> Result<Uploaded, HubError> {
         let hash = read::parse_hash(base_hash)?;
         let side = self.state.xet.side(Scope::Write).await?;
@@ -72,14 +100,14 @@ impl Bucket {
         });
         let edit =
             upload_ranges(side.translator.clone(), side.client.clone(), hash, base_size, inputs.collect());
-        let step = self.state.http.config.limits.upload_step;
-        let info =
-            within(step, "Uploading the changed parts failed", Box::pin(edit)).await.map_err(|mut e| {
-                if matches!(e.status, Some(404 | 501)) {
-                    e.class = ErrorClass::Rejected;
-                }
-                e
-            })?;
+        let failure = "Uploading the changed parts failed";
+        let edit = async { Box::pin(edit).await.map_err(|e| failure::of_data(e, failure)) };
+        let info = within(patience, failure, edit).await.map_err(|mut e| {
+            if matches!(e.status, Some(404 | 501)) {
+                e.class = ErrorClass::Rejected;
+            }
+            e
+        })?;
         uploaded(info)
     }
 }
@@ -109,20 +137,59 @@ impl UploadSession {
             if taken > size {
                 return Err(changed(name, size));
             }
-            within(self.step, &failure, cleaner.add_data_from_bytes(block)).await?;
+            self.moving(&failure, cleaner.add_data_from_bytes(block)).await?;
             progress(taken);
         }
         if taken != size {
             return Err(changed(name, size));
         }
-        let (info, _) = within(self.step, &failure, cleaner.finish()).await?;
+        let (info, _) = self.moving(&failure, cleaner.finish()).await?;
         uploaded(info).and_then(|done| if done.size == size { Ok(done) } else { Err(changed(name, size)) })
     }
 
     /// Sends what is still waiting and stores the session. After `Ok` all added content is in the
     /// storage and may be named in a batch; after an error none of it may.
     pub async fn finish(self) -> Result<(), HubError> {
-        within(self.step, "Finishing the upload failed", self.session.finalize()).await.map(|_| ())
+        let session = self.session.clone();
+        self.moving("Finishing the upload failed", session.finalize()).await.map(|_| ())
+    }
+
+    /// Runs a step as long as bytes get further, wherever they are between here and the storage.
+    async fn moving<T>(
+        &self,
+        failure: &str,
+        step: impl Future<Output = Result<T, DataError>>,
+    ) -> Result<T, HubError> {
+        let look = (self.stall / 8).clamp(Duration::from_millis(50), Duration::from_secs(2));
+        let (mut mark, mut since) = (self.mark(), Instant::now());
+        let mut step = std::pin::pin!(step);
+        loop {
+            tokio::select! {
+                done = &mut step => return done.map_err(|e| failure::of_data(e, failure)),
+                () = tokio::time::sleep(look) => {
+                    let now = self.mark();
+                    if now != mark {
+                        (mark, since) = (now, Instant::now());
+                    } else if since.elapsed() >= self.stall {
+                        let what = format!("{failure}: nothing got further for {} s", self.stall.as_secs());
+                        return Err(HubError::new(ErrorClass::Busy { retry_after: None }, what));
+                    }
+                }
+            }
+        }
+    }
+
+    /// How far everything of this session has come.
+    fn mark(&self) -> [u64; 5] {
+        let report = self.session.report();
+        let shard = report.shard.unwrap_or_default();
+        [
+            report.total_bytes_completed,
+            report.total_transfer_bytes_completed,
+            shard.total_shard_bytes_upload_completed,
+            shard.total_shard_validation_entries_completed,
+            u64::from(shard.total_shards_completed) + u64::from(shard.total_shards_synced),
+        ]
     }
 }
 
@@ -141,14 +208,14 @@ fn uploaded(info: XetFileInfo) -> Result<Uploaded, HubError> {
     }
 }
 
-/// One step of an upload, bounded.
+/// Something whose length is known, bounded.
 async fn within<T>(
     limit: Duration,
     failure: &str,
-    step: impl Future<Output = Result<T, DataError>>,
+    step: impl Future<Output = Result<T, HubError>>,
 ) -> Result<T, HubError> {
     match tokio::time::timeout(limit, step).await {
-        Ok(done) => done.map_err(|e| failure::of_data(e, failure)),
+        Ok(done) => done,
         Err(_) => {
             let busy = ErrorClass::Busy { retry_after: None };
             Err(HubError::new(busy, format!("{failure}: it took longer than {} s", limit.as_secs())))

@@ -53,7 +53,10 @@ const STORAGE_CALLS: &[(&str, Act)] = &[
     ("upload_ranges", |bucket, stored| {
         Box::pin(async {
             let dirty = DirtyRange { range: 3..4, new_length: 1, reader: Box::new(Cursor::new(b"!")) };
-            bucket.upload_ranges(&stored.hash, stored.size, vec![dirty]).await.map(drop)
+            bucket
+                .upload_ranges(&stored.hash, stored.size, vec![dirty], Duration::from_secs(8))
+                .await
+                .map(drop)
         })
     }),
 ];
@@ -67,7 +70,7 @@ fn impatient() -> Limits {
         read_idle: Duration::from_secs(1),
         read_stall: Duration::from_secs(3),
         upload_exchange: Duration::from_secs(1),
-        upload_step: Duration::from_secs(8),
+        upload_stall: Duration::from_secs(8),
         ..limits()
     }
 }

@@ -11,6 +11,8 @@ use testkit::{Fault, Harm};
 
 use crate::bench::{Bench, names, pieces, read, sample, upload};
 
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_megabytes_go_up_and_come_back_and_go_up_again_for_nothing() {
     let bench = Bench::new();
@@ -105,11 +107,11 @@ async fn an_edit_has_the_hash_of_a_whole_upload() {
         let patch = new.slice(..length as usize);
         let wanted = [&old[..range.start as usize], &patch[..], &old[range.end as usize..]].concat();
         let dirty = DirtyRange { range, new_length: length, reader: Box::new(Cursor::new(patch)) };
-        let edited = bench.bucket.upload_ranges(&base.hash, base.size, vec![dirty]).await.unwrap();
+        let edited = bench.bucket.upload_ranges(&base.hash, base.size, vec![dirty], PATIENCE).await.unwrap();
         let whole = upload(&bench.bucket, &Bytes::from(wanted)).await.unwrap();
         assert_eq!(edited, whole, "{what}");
     }
-    let nothing = bench.bucket.upload_ranges(&base.hash, base.size, Vec::new()).await.unwrap();
+    let nothing = bench.bucket.upload_ranges(&base.hash, base.size, Vec::new(), PATIENCE).await.unwrap();
     assert_eq!(nothing, base);
 }
 
@@ -122,7 +124,7 @@ async fn a_storage_that_can_not_edit_says_so() {
         .faults()
         .add(Fault::on("file-chunk-hashes", Harm::Status { status: 404, retry_after: None }));
     let dirty = DirtyRange { range: 5..6, new_length: 1, reader: Box::new(Cursor::new(b"x")) };
-    let error = bench.bucket.upload_ranges(&base.hash, base.size, vec![dirty]).await.unwrap_err();
+    let error = bench.bucket.upload_ranges(&base.hash, base.size, vec![dirty], PATIENCE).await.unwrap_err();
     assert_eq!((error.class, error.status), (ErrorClass::Rejected, Some(404)), "{error:?}");
 }
 

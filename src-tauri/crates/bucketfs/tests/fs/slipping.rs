@@ -1,0 +1,156 @@
+//! Changes that slip in between our look and our batch, answers that never come, readers beside a change.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bucketfs::{Event, ROOT};
+use bytes::Bytes;
+use testkit::{Fault, Harm};
+
+use crate::rig::{Rig, find, names, read_id, sync, undated, until, write_file};
+
+/// The batch is under way and not applied.
+async fn batch_is_on_its_way(rig: &Rig, fault: u64) {
+    until(async || (rig.hub.faults().struck(fault) > 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_slips_in_between_look_and_batch_is_kept_beside_ours() {
+    let rig = Rig::new();
+    rig.put("f.txt", b"base");
+    let fs = rig.open().await;
+    let id = find(&fs, "f.txt").await.unwrap();
+    let fault = rig.hub.faults().add(Fault::on("POST */batch", Harm::Delay { ms: 1500 }).times(1));
+    fs.write(id, 0, Bytes::from_static(b"OURS"), false).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    batch_is_on_its_way(&rig, fault).await;
+    put_past_the_fault(&rig, "f.txt", b"theirs slipped in").await;
+    until(async || rig.everything().get("f.txt").is_some_and(|content| content == "OURS").then_some(()))
+        .await;
+    until(async || rig.events.any(|event| matches!(event, Event::Overwrote { .. })).then_some(())).await;
+    sync(&fs).await;
+    let everything = rig.everything();
+    assert_eq!(everything["f.txt"], "OURS");
+    assert_eq!(everything["f (conflict).txt"], "theirs slipped in");
+    let conflicts = fs.conflicts().unwrap();
+    assert_eq!(conflicts.len(), 1);
+    assert_eq!(
+        (conflicts[0].path.as_str(), undated(&conflicts[0].kept_as).as_str()),
+        ("f.txt", "f (conflict).txt")
+    );
+    fs.resolve(conflicts[0].id, bucketfs::Resolution::KeepTheirs).await.unwrap();
+    sync(&fs).await;
+    assert_eq!(
+        rig.everything().into_iter().collect::<Vec<_>>(),
+        [("f.txt".into(), "theirs slipped in".into())]
+    );
+}
+
+/// The control endpoint commits without the route that the fault strikes.
+async fn put_past_the_fault(rig: &Rig, path: &str, content: &[u8]) {
+    rig.put(path, content);
+    assert_eq!(rig.on_hub(path).unwrap(), content, "the race was not met: our batch was there first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_slips_in_before_a_deletion_comes_back() {
+    let rig = Rig::new();
+    rig.put("f", b"base");
+    rig.put("other", b"o");
+    let fs = rig.open().await;
+    names(&fs, "").await;
+    let fault = rig.hub.faults().add(Fault::on("POST */batch", Harm::Delay { ms: 1500 }).times(1));
+    fs.remove(ROOT, b"f", None).await.unwrap();
+    let syncing = tokio::spawn({
+        let fs = fs.clone();
+        async move { fs.sync(Some(Duration::from_secs(30))).await }
+    });
+    batch_is_on_its_way(&rig, fault).await;
+    put_past_the_fault(&rig, "f", b"theirs slipped in").await;
+    syncing.await.unwrap();
+    until(async || rig.events.any(|event| matches!(event, Event::Overwrote { .. })).then_some(())).await;
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("f").unwrap(), b"theirs slipped in");
+    assert_eq!(read_id(&fs, find(&fs, "f").await.unwrap()).await, b"theirs slipped in");
+    assert!(fs.conflicts().unwrap().is_empty(), "there is only one version");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_changes_are_nobodys_conflict() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    for round in 0..5u8 {
+        write_file(&fs, "a", &[round; 10]).await;
+        write_file(&fs, "b", &[round; 20]).await;
+        sync(&fs).await;
+    }
+    fs.rename(ROOT, b"a", ROOT, b"b", None).await.unwrap();
+    sync(&fs).await;
+    fs.remove(ROOT, b"b", None).await.unwrap();
+    sync(&fs).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(rig.paths().is_empty());
+    assert!(!rig.events.any(|event| matches!(event, Event::Overwrote { .. } | Event::Conflict { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_after_a_lost_answer_and_a_crash_is_no_conflict_with_oneself() {
+    let rig = Rig::new();
+    rig.put("f", b"base");
+    let fs = rig.open().await;
+    let id = find(&fs, "f").await.unwrap();
+    rig.hub.faults().add(Fault::on("POST */batch", Harm::HoldAnswer { ms: 20_000 }).times(1));
+    fs.write(id, 0, Bytes::from_static(b"ONE!"), false).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    until(async || (rig.on_hub("f").unwrap() == b"ONE!").then_some(())).await;
+    // The process dies before the answer: only what was stored before the batch knows that it is ours.
+    let crashed = rig.crash_copy();
+    fs.shutdown(Duration::from_millis(100)).await;
+    drop(fs);
+    let config = bucketfs::Config { state_dir: crashed, ..rig.config() };
+    let fs = bucketfs::BucketFs::open(config, rig.client(), rig.events.clone()).await.unwrap();
+    fs.write(id, 0, Bytes::from_static(b"TWO!"), false).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    fs.start_sync();
+    sync(&fs).await;
+    assert_eq!(rig.everything().into_iter().collect::<Vec<_>>(), [("f".into(), "TWO!".into())]);
+    assert!(!rig.events.any(|event| matches!(event, Event::Conflict { .. } | Event::Overwrote { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sees_one_version_with_its_own_times_never_a_mix() {
+    const SIZE: usize = 600_000;
+    let rig = Rig::new();
+    rig.put("f", &vec![b'a'; SIZE]);
+    let fs = rig.open().await;
+    let id = find(&fs, "f").await.unwrap();
+    let replacing = {
+        let client = testkit::HubClient::new(rig.hub.endpoint(), Some(rig.hub.token()));
+        let bucket = rig.bucket.clone();
+        std::thread::spawn(move || {
+            for (index, letter) in (b'b'..=b'h').enumerate() {
+                client.put(&bucket, "f", &vec![letter; SIZE + index + 1]);
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        })
+    };
+    let mut versions: HashMap<bucketfs::Timestamp, (u8, u64)> = HashMap::new();
+    let mut last = fs.getattr(id).await.unwrap().mtime;
+    let mut offset = 0;
+    while !replacing.is_finished() || versions.len() < 2 {
+        fs.getattr(ROOT).await.unwrap(); // as a kernel does; makes the folder be followed
+        let read = fs.read(id, offset % SIZE as u64, 65_536).await.unwrap();
+        let bytes = read.data.concat();
+        let letter = bytes[0];
+        assert!(bytes.iter().all(|byte| *byte == letter), "one READ mixes two versions");
+        let seen = *versions.entry(read.attr.mtime).or_insert((letter, read.attr.size));
+        assert_eq!(seen, (letter, read.attr.size), "one mtime shows two versions");
+        assert!(read.attr.mtime >= last, "a clock went back");
+        last = read.attr.mtime;
+        offset += 65_536;
+        assert!(offset < 1 << 40, "the change never came");
+    }
+    replacing.join().unwrap();
+    let letters: std::collections::HashSet<u8> = versions.values().map(|(letter, _)| *letter).collect();
+    assert_eq!(letters.len(), versions.len(), "every version has an mtime of its own");
+}
