@@ -140,15 +140,19 @@ impl Mount {
                 node.with(|state| state.buffers.entry(block).or_default().stable = true);
                 continue;
             }
+            let length = (edge.end - edge.start) as usize;
             if base + edge.start >= size {
+                // Behind the end there are zeros: no trip to read nothing.
+                node.with(|state| {
+                    state.buffers.entry(block).or_default().fill_gaps(edge.start, &vec![0; length]);
+                });
                 continue;
             }
             match self.read_rpc(node, base + edge.start, edge.end - edge.start).await {
                 Ok(mut bytes) => {
-                    bytes.resize((edge.end - edge.start) as usize, 0);
+                    bytes.resize(length, 0);
                     node.with(|state| {
-                        let buffer = state.buffers.entry(block).or_default();
-                        buffer.fill(edge.start, &bytes);
+                        state.buffers.entry(block).or_default().fill_gaps(edge.start, &bytes);
                     });
                 }
                 // "couldn't read the data, so treat buffer as synchronous NOCACHE"

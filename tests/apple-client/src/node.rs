@@ -104,6 +104,16 @@ impl Buffer {
         }
     }
 
+    /// Keeps `bytes` at `at` where nothing is known yet: what a program wrote is newer than what was read.
+    pub fn fill_gaps(&mut self, at: u64, bytes: &[u8]) {
+        let whole = at..at + bytes.len() as u64;
+        let gaps: Vec<Range<u64>> = self.valid.gaps(&whole).collect();
+        for gap in gaps {
+            let (start, end) = ((gap.start - at) as usize, (gap.end - at) as usize);
+            self.fill(gap.start, &bytes[start..end]);
+        }
+    }
+
     pub fn copy(&self, range: Range<u64>) -> Vec<u8> {
         let mut bytes = vec![0; (range.end - range.start) as usize];
         let end = range.end.min(self.data.len() as u64);
