@@ -245,6 +245,7 @@ impl App {
     }
 
     pub async fn set_settings(self: &Arc<Self>, args: SettingsArgs) -> AppResult<Settings> {
+        let _one = self.settings_change.lock();
         let before = self.settings.read().clone();
         let after = settings::changed(&before, &args.change)?;
         if after.start_at_login != before.start_at_login {
@@ -255,6 +256,7 @@ impl App {
     }
 
     pub async fn snooze(self: &Arc<Self>, args: SnoozeArgs) -> AppResult<Settings> {
+        let _one = self.settings_change.lock();
         let mut settings = self.settings.read().clone();
         settings.snooze_until_ms = (args.minutes > 0).then(|| now() + i64::from(args.minutes) * 60_000);
         self.keep_settings(settings.clone())?;

@@ -93,6 +93,8 @@ pub struct App {
     pub(super) home: StateHome,
     pub(super) accounts: Arc<Accounts>,
     pub(super) settings: RwLock<Settings>,
+    /// Held from reading settings to keeping changed ones: of two changes at once none is lost.
+    pub(super) settings_change: Mutex<()>,
     pub(super) book: Mutex<Book>,
     pub(super) slots: RwLock<BTreeMap<BucketId, Arc<Slot>>>,
     pub(super) ledger: Mutex<Ledger>,
@@ -147,6 +149,7 @@ impl App {
             home: StateHome::at(config.state_dir.join("buckets")),
             accounts,
             settings: RwLock::new(settings.clone()),
+            settings_change: Mutex::new(()),
             book: Mutex::new(book),
             slots: RwLock::default(),
             ledger: Mutex::new(ledger),

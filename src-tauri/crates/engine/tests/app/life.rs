@@ -206,6 +206,32 @@ async fn one_app_for_one_user_and_settings_are_kept() {
     assert_eq!(second.code, ErrorCode::Exists);
     let change = json!({"parallel_uploads": 7, "mount_at_login": ["alice/photos"]});
     app.set_settings(SettingsArgs { change }).await.unwrap();
+    // Several callers at once: of none anything is lost.
+    let fields = [
+        json!({"upload_bytes_per_s": 5_000_000}),
+        json!({"cache_bytes": 1 << 30}),
+        json!({"reserve_bytes": 1 << 20}),
+        json!({"read_only_by_default": true}),
+        json!({"client_id": "x"}),
+        json!({"log_level": "debug"}),
+    ];
+    let callers: Vec<_> = fields
+        .iter()
+        .cloned()
+        .map(|change| {
+            let app = std::sync::Arc::clone(&app);
+            tokio::spawn(async move { app.set_settings(SettingsArgs { change }).await.unwrap() })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let kept = std::fs::read(desk.dir.path().join("config/settings.json")).unwrap();
+    let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+    for field in fields {
+        let (name, value) = field.as_object().unwrap().iter().next().unwrap();
+        assert_eq!(&kept[name], value, "{name}");
+    }
     let bad = app.set_settings(SettingsArgs { change: json!({"parallel_uploads": 70}) }).await.unwrap_err();
     assert_eq!(bad.code, ErrorCode::Invalid);
     let missing = app.mount(mount_args("alice/photos")).await.unwrap_err();
