@@ -45,7 +45,7 @@ impl App {
         let mut rows = Vec::new();
         for slot in self.all_slots() {
             let Some(live) = slot.live() else { continue };
-            rows.extend(decisions::saved(&slot.id, &live));
+            rows.extend(decisions::saved(&slot.id, &live.fs));
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.at_ms));
         rows.truncate(200);

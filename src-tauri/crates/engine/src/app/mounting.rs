@@ -12,6 +12,7 @@ use super::api::buckets::{Program, Unmounted};
 use super::api::error::{AppError, AppResult, ErrorCode};
 use super::api::event::Part;
 use super::core::{App, now};
+use super::decisions;
 use super::ledger::Happening;
 use super::mount_host::Mounted;
 use super::slot::{Phase, Slot};
@@ -214,9 +215,10 @@ impl App {
         for warning in served.warnings() {
             tracing::warn!(bucket = slot.id, "{warning}");
         }
-        self.set_limits(served.fs());
         let over = served.watch_end();
         let live = slot.set_served(served);
+        // One more shares the line.
+        self.all_slots().iter().filter_map(|slot| slot.live()).for_each(|live| self.set_limits(&live.fs));
         self.watch(slot, live, over);
         self.wake.urgent(Part::Buckets);
         Ok(())
@@ -228,6 +230,8 @@ impl App {
         } else {
             fs.resume();
         }
+        let served = self.all_slots().iter().filter(|slot| slot.live().is_some()).count() as u64;
+        decisions::set_limits(fs, &self.settings.read(), served);
     }
 
     /// Passes the news of a served bucket on, and ends its server when its work is done.

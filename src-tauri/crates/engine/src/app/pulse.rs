@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::api::accounts::{AccountHealth, HfCliOffer, SignIn};
 use super::api::buckets::{BucketSync, Conflict, HeldDeletes};
 use super::api::event::{AppEvent, Part};
-use super::api::queue::{FailureClass, QueueRow, RowAction, RowState};
+use super::api::queue::{FailureClass, QueueRow, RowState};
 use super::api::settings::Settings;
 use super::api::state::{About, AppState, AppStatus, BucketList};
 use super::api::{BucketId, Ms};
@@ -166,8 +166,10 @@ impl Pulse {
             // The database is on a disk: not on a thread of the runtime.
             let bucket = slot.id.clone();
             let looked = tokio::task::spawn_blocking(move || {
-                let saved: Vec<(String, Ms)> =
-                    decisions::saved(&bucket, &live).into_iter().map(|row| (row.path, row.at_ms)).collect();
+                let saved: Vec<(String, Ms)> = decisions::saved(&bucket, &live.fs)
+                    .into_iter()
+                    .map(|row| (row.path, row.at_ms))
+                    .collect();
                 let room = live.fs.space().map_or(u64::MAX, |space| space.available);
                 (live.fs.queue(), live.fs.status(), decisions::of(&bucket, &live.fs), saved, room)
             });
@@ -351,12 +353,7 @@ fn going(rows: &[QueueRow]) -> impl Iterator<Item = (String, u64, u64)> + '_ {
 }
 
 fn row(bucket: &str, item: QueueItem) -> QueueRow {
-    let action = match item.action.as_str() {
-        "upload" => RowAction::Upload,
-        "delete" => RowAction::Delete,
-        "move" => RowAction::Move,
-        _ => RowAction::None,
-    };
+    let action = decisions::action(&item.action);
     let state = row_state(item.state);
     QueueRow {
         bucket: bucket.to_owned(),
