@@ -1,41 +1,12 @@
 """`bucketbarctl mount`, `unmount`, `ls`, and the commands about a running engine."""
 import json, os, subprocess, time
 
+from guestkit.command import Command
 from guestkit.data import digest, eventually, noise, same, sha256
 from guestkit.hub import Hub
 from guestkit.programs import program
 from guestkit.runner import test
 from guestkit.server import Mount, Server
-
-
-class Command:
-    """`bucketbarctl mount BUCKET DIR`: returns when it is mounted; the server runs detached."""
-
-    def __init__(self, place, hub, bucket, *more):
-        self.place, self.bucket, self.more, self.point = place, bucket, more, place.folder("point")
-        self.env = place.environment(HF_ENDPOINT=hub.endpoint, HF_TOKEN=hub.token)
-        place.at_end(self.end)
-        self.mount()
-
-    def mount(self):
-        done = self.place.run(program("bucketbarctl"), "mount", self.bucket, self.point, *self.more, env=self.env, seconds=120)
-        assert done.returncode == 0, f"mount ended with {done.returncode}: {done.stdout}{done.stderr}"
-        assert os.path.ismount(self.point), f"nothing is mounted, yet it said: {done.stdout}"
-        return done.stdout
-
-    def names(self):
-        return sorted(name for name in os.listdir(self.point) if name != ".metadata_never_index")
-
-    def server(self):
-        """The process ids of the detached server."""
-        return self.place.strays("--detached")
-
-    def unmount(self):
-        return self.place.run(program("bucketbarctl"), "unmount", self.point, env=self.env)
-
-    def end(self):
-        if os.path.ismount(self.point):
-            self.place.run("umount", "-f", "-l", self.point)
 
 
 def prepared(place):
@@ -99,13 +70,23 @@ def unmount_with_unsent(place):
     eventually("the server is gone", lambda: not command.server(), 60)
 
 
-@test("kill -9 of a mount's server: `mount` on the same folder brings it back, and a program that waited goes on", 150)
+@test("kill -9 of a mount's server: it comes back by itself; with its keeper killed too, `mount` brings it back; programs wait", 150)
 def brought_back(place):
     hub, bucket = prepared(place)
     command = Command(place, hub, bucket)
     same("read", (command.point / "hello.txt").read_bytes(), b"hello")
     for pid in command.server():
         os.kill(pid, 9)
+    began = time.monotonic()
+    first = subprocess.run(["cp", "/bin/true", str(command.point / "first")], timeout=60)
+    same("a program meanwhile", (first.returncode, sha256(command.point / "first")), (0, sha256("/bin/true")))
+    print(f"        killed, and a copy done {time.monotonic() - began:.1f} s later")
+    # Stopped first: neither may bring the other back.
+    everybody = place.strays("bucketbar-keeper") + command.server()
+    assert len(everybody) == 2, everybody
+    for number in (19, 9):
+        for pid in everybody:
+            os.kill(pid, number)
     waiting = subprocess.Popen(["cp", "/bin/true", str(command.point / "waited")])
     time.sleep(2)
     assert waiting.poll() is None, "it has to wait for the server"
@@ -113,6 +94,43 @@ def brought_back(place):
     same("the waiting program", waiting.wait(60), 0)
     same("bytes", sha256(command.point / "waited"), sha256("/bin/true"))
     same("unmount", command.unmount().returncode, 0)
+
+
+@test("a mount with a state directory of its own is found by unmount, and a second one of the bucket is refused anywhere", 150)
+def named_state(place):
+    hub, bucket = prepared(place)
+    command = Command(place, hub, bucket, "--state", place.folder("own-state"))
+    (command.point / "new.txt").write_text("new")
+    for name in ("--state", "nothing"):
+        more = ["--state", place.folder("other-state")] if name == "--state" else []
+        done = place.run(program("bucketbarctl"), "mount", f"{bucket}/sub", place.folder("other"), *more, env=command.env)
+        assert done.returncode == 1 and str(command.point) in done.stderr, f"it has to say where it is mounted: {done}"
+    done = place.run(program("bucketbarctl"), "serve", bucket, "--state", place.folder("third"), env=command.env)
+    assert done.returncode == 1 and "own-state" in done.stderr, f"it has to say who serves it: {done}"
+    same("unmount", command.unmount().returncode, 0)
+    eventually("the file on the Hub", lambda: "new.txt" in hub.files(bucket), 60, 1)
+    eventually("server and keeper are gone", lambda: not command.server() and not place.strays("bucketbar-keeper"), 60)
+
+
+@test("uploads of a bucket that is mounted no more go on with resume-uploads, and its server ends after them", 150)
+def resume_uploads(place):
+    hub, bucket = prepared(place)
+    command = Command(place, hub, bucket)
+    same("pause", command.ctl("pause").returncode, 0)
+    (command.point / "left.txt").write_text("left behind")
+    same("unmount", command.unmount().returncode, 0)
+    # What a switched-off machine leaves: nobody runs, and nothing tells of the end.
+    for pid in place.strays("bucketbar-keeper") + command.server():
+        os.kill(pid, 19)
+    for pid in place.strays("bucketbar-keeper") + command.server():
+        os.kill(pid, 9)
+    assert "left.txt" not in hub.files(bucket)
+    done = place.run(program("bucketbarctl"), "resume-uploads", env=command.env)
+    same("resume-uploads", (done.returncode, done.stdout.split()[0]), (0, "1"))
+    # A pause may outlive its server.
+    command.ctl("resume")
+    eventually("the file on the Hub", lambda: "left.txt" in hub.files(bucket), 60, 1)
+    eventually("the server is gone", lambda: not command.server(), 60)
 
 
 @test("mounting the same bucket twice is refused on another folder, and no harm on the same", 90)

@@ -73,6 +73,10 @@ pub enum Command {
     RecentDeletes(Shown),
     /// Bring back what was deleted or overwritten, while the Hub still has it
     Restore(Restore),
+    /// Finish the uploads of every bucket that was ever mounted, and of servers that died
+    ///
+    /// Each gets a server that ends when everything is on the Hub. For the login of a machine that was switched off.
+    ResumeUploads,
     /// Run the whole app without its window: accounts, mounts and uploads of this user
     ///
     /// With --http the first line on stdout is one JSON object: url, token, and the page to open. Ends on SIGTERM
@@ -230,6 +234,12 @@ pub struct Serve {
     /// Answer MNT only when told to over the control socket (what `mount` does)
     #[arg(long, hide = true)]
     pub mount_once: bool,
+    /// Do without the keeper: a crash closes the port, and nothing starts the server again
+    #[arg(long)]
+    pub no_keeper: bool,
+    /// End when everything is on the Hub
+    #[arg(long)]
+    pub finish: bool,
     /// Leave the terminal (what `mount` does)
     #[arg(long, hide = true)]
     pub detached: bool,
@@ -460,6 +470,8 @@ mod tests {
             "bucketbarctl discard alice/photos a/b --yes",
             "bucketbarctl recent-deletes alice/photos",
             "bucketbarctl restore alice/photos a/b --as c",
+            "bucketbarctl serve alice/photos --state /s --no-keeper --finish",
+            "bucketbarctl resume-uploads",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

@@ -12,6 +12,7 @@ pub mod ls;
 pub mod mount;
 pub mod pause;
 pub mod queue;
+pub mod resume_uploads;
 pub mod retry;
 pub mod serve;
 pub mod status;

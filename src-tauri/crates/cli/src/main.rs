@@ -7,6 +7,7 @@ mod commands;
 mod format;
 mod log;
 mod place;
+mod server;
 mod signals;
 
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ async fn run(command: Command) -> CommandResult {
         Command::Queue(args) => commands::queue::run(args).await,
         Command::Events(args) => commands::events::run(args).await,
         Command::Retry(args) => commands::retry::run(args).await,
+        Command::ResumeUploads => commands::resume_uploads::run().await,
         Command::App(args) => Box::pin(commands::app::run(args)).await,
         Command::Limits(args) => commands::limits::run(args).await,
         Command::Deletes(args) => commands::deletes::run(args).await,

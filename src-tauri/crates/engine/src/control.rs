@@ -10,4 +10,4 @@ mod socket;
 
 pub use client::ControlClient;
 pub(crate) use server::{About, Controls, serve};
-pub(crate) use socket::{Bound, listen};
+pub(crate) use socket::{Bound, listen, short_place};

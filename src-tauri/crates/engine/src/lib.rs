@@ -12,6 +12,7 @@ mod descriptors;
 mod endpoint;
 mod error;
 mod hub_access;
+pub mod keeping;
 mod notices;
 mod ports;
 pub mod serving;

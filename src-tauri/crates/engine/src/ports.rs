@@ -26,25 +26,48 @@ pub(crate) enum PortChoice {
     Any,
 }
 
+/// Why a port was not had.
+pub(crate) enum NotHad {
+    /// Another may do.
+    Port(io::Error),
+    /// No other would be had either.
+    Any(EngineError),
+}
+
 /// A listener on 127.0.0.1, SO_REUSEADDR set, on the port of `choice`.
 ///
 /// # Errors
 /// A sentence that names the port when it is taken.
 pub(crate) fn listen(choice: PortChoice) -> Result<TcpListener> {
+    choose(choice, |port| bind(port).map_err(NotHad::Port))
+}
+
+/// What `have` gives for the port of `choice`.
+///
+/// # Errors
+/// A sentence that names the port when it is taken, or the one that ended the search.
+pub(crate) fn choose<T>(
+    choice: PortChoice,
+    mut have: impl FnMut(u16) -> std::result::Result<T, NotHad>,
+) -> Result<T> {
     match choice {
-        PortChoice::Only(port) => bind(port).map_err(|error| refused(port, &error)),
-        PortChoice::Rather(port) => match bind(port) {
+        PortChoice::Only(port) => have(port).map_err(|error| match error {
+            NotHad::Port(error) => refused(port, &error),
+            NotHad::Any(error) => error,
+        }),
+        PortChoice::Rather(port) => match have(port) {
             Ok(listener) => Ok(listener),
-            Err(error) => {
+            Err(NotHad::Any(error)) => Err(error),
+            Err(NotHad::Port(error)) => {
                 tracing::warn!(port, %error, "the port of last time is not free, taking another");
-                listen_anywhere()
+                anywhere(have)
             }
         },
-        PortChoice::Any => listen_anywhere(),
+        PortChoice::Any => anywhere(have),
     }
 }
 
-fn listen_anywhere() -> Result<TcpListener> {
+fn anywhere<T>(mut have: impl FnMut(u16) -> std::result::Result<T, NotHad>) -> Result<T> {
     let window = window(ephemeral_range());
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..TRIES {
@@ -54,9 +77,10 @@ fn listen_anywhere() -> Result<TcpListener> {
         })?;
         let width = u32::from(window.end() - window.start()) + 1;
         let offset = u16::try_from(u32::from_ne_bytes(random) % width).unwrap_or(0);
-        match bind(window.start() + offset) {
+        match have(window.start() + offset) {
             Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
+            Err(NotHad::Port(error)) => last = error,
+            Err(NotHad::Any(error)) => return Err(error),
         }
     }
     Err(EngineError::new(

@@ -27,8 +27,9 @@ use crate::descriptors;
 use crate::endpoint::{Endpoint, Identity, private_dir};
 use crate::error::{EngineError, Result};
 use crate::hub_access::{self, HubAccess};
+use crate::keeping::{self, Keep, Kept};
 use crate::notices::Notices;
-use crate::ports::{self, PortChoice};
+use crate::ports::PortChoice;
 
 /// Calls in flight at the end may take this long; what is staged then has the rest of five seconds.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -72,6 +73,8 @@ pub struct ServeConfig {
     pub delete_hold: Duration,
     /// Whether many deletions at once wait for the person's word.
     pub ask_deletes: bool,
+    /// The port in the hands of the keeper, so that it outlives a crash; by default it is not.
+    pub keep: Option<Keep>,
     /// The Hub, and as whom; by default what this machine's environment means.
     pub access: Option<HubAccess>,
 }
@@ -94,6 +97,7 @@ impl ServeConfig {
             poll: POLL,
             delete_hold: DELETE_HOLD,
             ask_deletes: true,
+            keep: None,
             access: None,
         }
     }
@@ -118,6 +122,8 @@ pub struct Served {
     warnings: Vec<String>,
     nfs: JoinHandle<()>,
     control: JoinHandle<()>,
+    /// The port's other holder.
+    kept: Option<Kept>,
     /// Removes the control socket at the end.
     _socket: control::Bound,
 }
@@ -232,11 +238,18 @@ impl Served {
     /// Ends within five seconds: calls in flight are answered, everything staged is durable, what is unsent
     /// stays on disk. Gives the last status.
     pub async fn stop(self) -> Status {
+        // First of all: an end that the disk holds up must not look like a crash.
+        self.kept.iter().for_each(Kept::no_respawn);
         self.controls.stop.cancel();
         if tokio::time::timeout(DRAIN + Duration::from_millis(500), self.nfs).await.is_err() {
             tracing::warn!("calls were still running at the end");
         }
-        let status = self.controls.fs.shutdown(DURABLE).await;
+        let close = async {
+            if let Some(kept) = &self.kept {
+                kept.goodbye().await;
+            }
+        };
+        let (status, ()) = tokio::join!(self.controls.fs.shutdown(DURABLE), close);
         self.control.abort();
         status
     }
@@ -283,7 +296,28 @@ impl Start {
         };
         let notices = Notices::new();
         let fs = self.open_file_system(read_only.is_some(), Arc::clone(&notices)).await?;
-        let listener = self.listen()?;
+        let (listener, kept) = self.listen().await?;
+        match self.serve(read_only, notices, fs, listener) {
+            Ok(served) => {
+                kept.iter().for_each(|kept| kept.follow(served.controls.finishing.subscribe()));
+                Ok(Served { kept, ..served })
+            }
+            Err(error) => {
+                if let Some(kept) = &kept {
+                    kept.goodbye().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn serve(
+        &mut self,
+        read_only: Option<ReadOnly>,
+        notices: Arc<Notices>,
+        fs: Arc<BucketFs>,
+        listener: TcpListener,
+    ) -> Result<Served> {
         let port = local_port(&listener)?;
         self.record(port, read_only)?;
         let server = self.server(&fs, &notices);
@@ -309,8 +343,8 @@ impl Start {
         controls.fs.start_sync();
         let options = mounter::mount_options(mounter::Os::here(), port, read_only.is_some());
         let first_line = FirstLine { port, export: self.endpoint.export(), options };
-        let warnings = self.asked.warning.into_iter().collect();
-        Ok(Served { controls, first_line, read_only, warnings, nfs, control, _socket: socket })
+        let warnings = self.asked.warning.take().into_iter().collect();
+        Ok(Served { controls, first_line, read_only, warnings, nfs, control, kept: None, _socket: socket })
     }
 
     async fn open_file_system(&self, read_only: bool, notices: Arc<Notices>) -> Result<Arc<BucketFs>> {
@@ -333,14 +367,14 @@ impl Start {
     }
 
     /// The port a kernel may still be mounted on is never given up for another.
-    fn listen(&self) -> Result<TcpListener> {
+    async fn listen(&self) -> Result<(TcpListener, Option<Kept>)> {
         let choice = match (self.config.port, self.endpoint.port) {
             (Some(port), _) => PortChoice::Only(port),
             (None, Some(port)) if is_mounted(&self.endpoint) => PortChoice::Only(port),
             (None, Some(port)) => PortChoice::Rather(port),
             (None, None) => PortChoice::Any,
         };
-        ports::listen(choice)
+        keeping::listen(choice, self.config.keep.clone(), &self.endpoint, &self.state_dir).await
     }
 
     fn record(&mut self, port: u16, read_only: Option<ReadOnly>) -> Result<()> {

@@ -7,7 +7,7 @@ use directories::ProjectDirs;
 use sha2::{Digest, Sha256};
 
 use crate::bucket_path::BucketPath;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, private_dir};
 use crate::error::{EngineError, Result};
 
 /// The folder of this user's state directories: `~/.local/state/bucketbar` (XDG_STATE_HOME) on Linux,
@@ -49,12 +49,36 @@ impl StateHome {
         self.0.join(format!("{}-{}-{hash}", bucket.bucket.namespace, bucket.bucket.name))
     }
 
-    /// Every state directory here with what it serves, in the order of their names. What cannot be read is
-    /// left out: it belongs to nobody who could be named.
+    /// On return `state_dir`, which lies elsewhere, is among [`StateHome::all`] for as long as it exists.
+    ///
+    /// # Errors
+    /// When the note, a link, cannot be made.
+    pub fn remember(&self, state_dir: &Path) -> Result<()> {
+        let elsewhere = self.elsewhere();
+        private_dir(&elsewhere)?;
+        let hash = Sha256::digest(state_dir.as_os_str().as_encoded_bytes());
+        let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        match std::os::unix::fs::symlink(state_dir, elsewhere.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(EngineError::disk("Noting the state directory in", &elsewhere, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Links to the state directories that somebody named.
+    fn elsewhere(&self) -> PathBuf {
+        self.0.with_file_name("elsewhere")
+    }
+
+    /// Every state directory here, and of those elsewhere that were remembered, with what it serves. What
+    /// cannot be read is left out: it belongs to nobody who could be named.
     pub fn all(&self) -> Vec<(PathBuf, Endpoint)> {
-        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        let inside = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let linked = inside(&self.elsewhere()).filter_map(|link| fs::read_link(link).ok());
+        let mut paths: Vec<PathBuf> = inside(&self.0).chain(linked).collect();
         paths.sort();
+        paths.dedup();
         let read = |path: PathBuf| Endpoint::read(&path).ok().flatten().map(|endpoint| (path, endpoint));
         paths.into_iter().filter_map(read).collect()
     }
@@ -73,6 +97,7 @@ pub fn prefixes_overlap(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::Identity;
 
     #[test]
     fn one_directory_for_each_hub_bucket_and_folder() {
@@ -84,6 +109,23 @@ mod tests {
         assert_ne!(home.of(hub, &photos), home.of(hub, &folder));
         assert_ne!(home.of(hub, &photos), home.of("http://127.0.0.1:1", &photos));
         assert!(home.of(hub, &photos).to_str().unwrap().starts_with("/s/alice-photos-"));
+    }
+
+    #[test]
+    fn a_directory_elsewhere_is_known_once_it_is_remembered() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = StateHome::at(temp.path().join("buckets"));
+        let elsewhere = temp.path().join("other");
+        let photos = Identity { hub: "https://huggingface.co", bucket_id: "alice/photos", prefix: "" };
+        Endpoint::claim(&elsewhere, photos, "photos").unwrap();
+        assert!(home.all().is_empty());
+        home.remember(&elsewhere).unwrap();
+        home.remember(&elsewhere).unwrap();
+        let all = home.all();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].0, elsewhere);
+        fs::remove_dir_all(&elsewhere).unwrap();
+        assert!(home.all().is_empty(), "one that is gone is forgotten");
     }
 
     #[test]

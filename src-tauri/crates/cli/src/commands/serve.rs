@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use engine::keeping::{Keep, Respawn};
 use engine::serving::{MountWindow, ReadOnly};
 use engine::{EngineError, Result, ServeConfig, Served, Status};
 
@@ -22,13 +23,16 @@ pub async fn run(args: Serve) -> CommandResult {
     }
     // Before the start: a signal in its midst ends it as well.
     let mut signals = Signals::listen()?;
-    let bucket = args.bucket.to_string();
+    let (bucket, finish) = (args.bucket.to_string(), args.finish);
     let served = tokio::select! {
         served = Box::pin(Served::start(config(args))) => served?,
         () = signals.received() => return Ok(Outcome::NotDone),
     };
     say_what_to_know(&served, &bucket);
     print_first_line(&served)?;
+    if finish {
+        served.set_finishing(true);
+    }
     tokio::select! {
         () = signals.received() => {}
         () = served.wanted_to_end() => {}
@@ -44,7 +48,9 @@ pub async fn run(args: Serve) -> CommandResult {
 }
 
 fn config(args: Serve) -> ServeConfig {
+    let keep = (!args.no_keeper).then(|| Keep { respawn: args.detached.then(|| respawn(&args)).flatten() });
     let mut config = ServeConfig::new(args.bucket, args.state);
+    config.keep = keep;
     config.port = args.port;
     config.read_only = args.read_only;
     config.window = if args.mount_once { MountWindow::Once } else { MountWindow::WhileRunning };
@@ -59,6 +65,17 @@ fn config(args: Serve) -> ServeConfig {
     config.cache_bytes = args.cache_bytes;
     config.reserve_bytes = args.reserve_bytes;
     config
+}
+
+/// How this very server is started again. `None` where its command line is not text: then a `mount` by hand
+/// brings it back, as before.
+fn respawn(args: &Serve) -> Option<Respawn> {
+    Some(Respawn {
+        program: std::env::current_exe().ok()?,
+        args: std::env::args_os().skip(1).map(|arg| arg.into_string().ok()).collect::<Option<_>>()?,
+        env: engine::keeping::environment(),
+        log: std::path::absolute(&args.state).ok()?.join(crate::server::LOG),
+    })
 }
 
 fn say_what_to_know(served: &Served, bucket: &str) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use engine::control::ControlClient;
 use engine::mounter::{self, Force, OwnMount};
-use engine::{Result, StateHome, Status};
+use engine::{Result, StateHome, Status, keeping};
 
 use super::print_line;
 use crate::arguments::Unmount;
@@ -23,14 +23,18 @@ pub async fn run(args: Unmount) -> CommandResult {
     print_line(&format!("{} is unmounted.", dir.display()));
     if let Some((state, bucket)) = mount.as_ref().map(server_of).transpose()?.flatten() {
         let client = ControlClient::new(&state, &bucket);
+        super::mount::wait_for_revival(&client, &state).await;
         match finish(&client).await {
             Ok(Some(status)) => say_what_is_left(&status, &bucket),
             Ok(None) => print_line("Everything is on the Hub."),
-            Err(_) => print_line(&format!(
-                "Its server had ended already; what is not on the Hub waits in {} and is uploaded when {bucket} \
-                 is mounted again.",
-                state.display()
-            )),
+            Err(_) => {
+                keeping::release(&state).await;
+                print_line(&format!(
+                    "Its server had ended already; what is not on the Hub waits in {} and is uploaded when \
+                     {bucket} is mounted again, or by: bucketbarctl resume-uploads",
+                    state.display()
+                ));
+            }
         }
     }
     Ok(Outcome::Done)

@@ -77,6 +77,12 @@ fn remove_left_over(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Where a socket `name` of the folder `dir` lies: there, or with a path too long for one in the short folder.
+pub(crate) fn short_place(dir: &Path, name: &str) -> io::Result<PathBuf> {
+    let place = dir.join(name);
+    if fits(&place) { Ok(place) } else { short_path(&place) }
+}
+
 /// A path for the socket of `state_dir` in a short directory that only this user can use.
 fn short_path(state_dir: &Path) -> io::Result<PathBuf> {
     let hash = Sha256::digest(state_dir.as_os_str().as_bytes());
