@@ -7,6 +7,7 @@ mod disk;
 mod fake;
 mod faults;
 mod model;
+mod random;
 mod real;
 mod scenarios;
 
