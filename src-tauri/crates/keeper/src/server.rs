@@ -408,9 +408,20 @@ fn bind(port: u16) -> Result<OwnedFd, Refusal> {
     }
 }
 
+#[cfg(not(target_os = "macos"))]
+fn accepts(socket: &OwnedFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false)
+}
+
+/// macOS declares SO_ACCEPTCONN and does not answer it: a bound socket without a peer has to do.
+#[cfg(target_os = "macos")]
+fn accepts(socket: &OwnedFd) -> bool {
+    rustix::net::getpeername(socket).is_err()
+}
+
 fn is_listener_on(socket: BorrowedFd<'_>, port: u16) -> bool {
     let Ok(copy) = socket.try_clone_to_owned() else { return false };
-    let accepts = rustix::net::sockopt::socket_acceptconn(&copy).unwrap_or(false);
+    let accepts = accepts(&copy);
     let address = TcpListener::from(copy).local_addr();
     accepts && address.is_ok_and(|address| address.ip() == Ipv4Addr::LOCALHOST && address.port() == port)
 }

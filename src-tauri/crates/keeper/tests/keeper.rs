@@ -1,5 +1,8 @@
 //! The keeper as a process of its own, with servers that are killed.
 
+// A test ends by panicking; clippy knows only `#[test]` functions for tests.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
