@@ -425,7 +425,7 @@ impl Mount {
         blocks.iter().for_each(|block| self.check_verifier(node, *block));
         let (taken, range) = node.with(|state| {
             let mut taken = Vec::new();
-            let mut range = u64::MAX..0;
+            let (mut start, mut end) = (u64::MAX, 0);
             for (block, buffer) in &mut state.buffers {
                 if buffer.busy || !buffer.delayed || !buffer.need_commit || buffer.verifier != verifier {
                     continue;
@@ -433,9 +433,10 @@ impl Mount {
                 buffer.busy = true;
                 taken.push(*block);
                 let base = block * self.block;
-                range = range.start.min(base + buffer.dirty.start)..range.end.max(base + buffer.dirty.end);
+                start = start.min(base + buffer.dirty.start);
+                end = end.max(base + buffer.dirty.end);
             }
-            (taken, range)
+            (taken, start..end)
         });
         if taken.is_empty() {
             return Ok(false);

@@ -105,11 +105,12 @@ impl Program {
         if flags.write && !open.node.is_dir() {
             self.mount.ledger.named(open.node.number, path);
         }
-        if flags.truncate && !made {
-            if let Err(errno) = open.resize("open", 0).await {
-                let _ = open.close().await;
-                return Err(errno);
-            }
+        if flags.truncate
+            && !made
+            && let Err(errno) = open.resize("open", 0).await
+        {
+            let _ = open.close().await;
+            return Err(errno);
         }
         Ok(open)
     }
