@@ -249,6 +249,7 @@ fn a_newer_version_takes_over_in_the_same_process_with_every_port_and_connection
     let (port, other) = (free_port(), free_port());
     let (listener, holding) = room.place.keep(room.wants("a", port)).unwrap();
     drop(room.place.keep(room.wants("dead", other)).unwrap());
+    eventually("its death is known", || room.life("dead") == Some(Life::Dead));
     let keeper = room.place.pid().unwrap().unwrap();
     let newer = Place { version: "999.0.0".into(), ..room.place.clone() };
     assert_eq!(newer.pid().unwrap(), Some(keeper), "the process is the same");
