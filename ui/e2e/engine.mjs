@@ -77,7 +77,7 @@ export async function startHub(folder, ...more) {
 /** The engine with its HTTP API and the built pages, in a session's environment. */
 export async function startEngine(session, hub, ...more) {
   const env = { ...session, HF_ENDPOINT: hub.origin };
-  const argv = ["app", "--http", "--serve-only", "--ui", join(REPO, "ui", "dist"), ...more];
+  const argv = ["app", "--http", "--serve-only", "--poll-ms", "1000", "--ui", join(REPO, "ui", "dist"), ...more];
   const engine = await start("bucketbarctl", argv, env, process.env.BUCKETBAR_E2E_LOG !== undefined);
   const { url, token } = engine.first;
   return {

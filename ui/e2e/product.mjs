@@ -26,7 +26,7 @@ export async function product(browser) {
     folder,
     engine: () => engine,
     restart: async () => {
-      engine = await startEngine(session.env, hub);
+      engine = await startEngine(session.env, world.hub);
       await page.goto("about:blank");
     },
   };
@@ -36,6 +36,7 @@ export async function product(browser) {
     await saving(world);
     await pausing(world);
     await failing(world);
+    await goingOffline(world);
     await settings(world);
     await newBucket(world);
     await signOut(world);
@@ -43,7 +44,7 @@ export async function product(browser) {
   } finally {
     await page.context().close();
     await engine.end();
-    await hub.end();
+    await world.hub.end();
     session.end();
     remove();
   }
@@ -184,6 +185,25 @@ async function failing(world) {
     await failed.getByRole("button", { name: "Retry: refused.txt" }).click();
     await until("it is on the Hub", async () => (await hub.text(BUCKET, "refused.txt")) === "now allowed");
     await until("everything is saved", async () => /All saved/.test(await line(page)));
+  });
+}
+
+async function goingOffline(world) {
+  const { page } = world;
+  await check("offline: the pages say so, what is written waits, and goes up when the Hub is back", async () => {
+    const port = new URL(world.hub.origin).port;
+    await world.hub.end();
+    try {
+      await world.files.write("offline.txt", body("written offline"));
+      await until("the state line says it", async () => /offline/i.test(await line(page)), 60);
+      await row(page, "offline.txt").waitFor();
+      await shot(page, "product_12-offline");
+      none(await axe(page), "axe");
+    } finally {
+      world.hub = await startHub(join(world.folder, "hub"), "--listen", `127.0.0.1:${port}`);
+    }
+    await until("it is on the Hub", async () => (await world.hub.text(BUCKET, "offline.txt")) === "written offline", 60);
+    await until("everything is saved", async () => /All saved/.test(await line(page)), 60);
   });
 }
 
