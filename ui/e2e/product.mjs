@@ -36,6 +36,8 @@ export async function product(browser) {
     await saving(world);
     await pausing(world);
     await failing(world);
+    await conflicting(world);
+    await deleting(world);
     await goingOffline(world);
     await settings(world);
     await newBucket(world);
@@ -133,6 +135,7 @@ async function saving(world) {
     await until("the state line speaks of an upload", async () => /upload|wait/i.test(await line(page)));
     await shot(page, "product_3-uploading");
     await until("everything is saved", async () => /All saved/.test(await line(page)), 60);
+    await page.getByRole("heading", { name: "Everything is on the Hub" }).waitFor();
     await tab(page, "Saved");
     await row(page, "hello.txt").waitFor();
     await row(page, "model.bin").waitFor();
@@ -185,6 +188,53 @@ async function failing(world) {
     await failed.getByRole("button", { name: "Retry: refused.txt" }).click();
     await until("it is on the Hub", async () => (await hub.text(BUCKET, "refused.txt")) === "now allowed");
     await until("everything is saved", async () => /All saved/.test(await line(page)));
+  });
+  await check("a failed change can be discarded, after a second question", async () => {
+    await hub.fault({ route: `POST /api/buckets/${BUCKET}/batch`, harm: { kind: "refuse", status: 403, code: null, message: "You may not write here" } });
+    await world.files.write("hello.txt", body("not wanted"));
+    await row(page, "hello.txt").getByRole("button", { name: /Discard local change/ }).click();
+    await page.getByRole("dialog").waitFor();
+    await shot(page, "product_7-discard");
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+    expect((await row(page, "hello.txt").count()) > 0, "Cancel discarded it");
+    await row(page, "hello.txt").getByRole("button", { name: /Discard local change/ }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Discard change" }).click();
+    await until("nothing waits any more", async () => /All saved/.test(await line(page)));
+    expect((await world.files.read("hello.txt")).toString() === "hello", "the file is not as on the Hub");
+  });
+}
+
+async function conflicting(world) {
+  const { page, hub } = world;
+  await hub.clearFaults();
+  await check("a file changed in two places: a row, and the choice is done", async () => {
+    // Their change is not heard of before ours is uploaded.
+    await world.engine().call("pause", {});
+    await world.files.write("notes/theirs.txt", body("mine"));
+    await hub.put(BUCKET, "notes/theirs.txt", "theirs, later");
+    await world.engine().call("resume", {});
+    const conflict = row(page, "theirs.txt").filter({ has: page.getByRole("button", { name: /Keep mine/ }) });
+    await conflict.waitFor({ timeout: 30_000 });
+    await shot(page, "product_8-conflict");
+    none(await axe(page), "axe");
+    await conflict.getByRole("button", { name: /Keep mine/ }).click();
+    await until("the row is gone", async () => (await conflict.count()) === 0);
+    await until("mine is on the Hub", async () => (await hub.text(BUCKET, "notes/theirs.txt")) === "mine", 60);
+    await until("the list shows nothing on its way", async () => (await page.getByRole("heading", { name: /^(Uploading|Waiting|Needs you)$/ }).count()) === 0);
+  });
+}
+
+async function deleting(world) {
+  const { page } = world;
+  await check("a deleted file can be brought back", async () => {
+    await world.files.remove("later.txt");
+    await tab(page, "Deleted");
+    const gone = row(page, "later.txt");
+    await gone.waitFor({ timeout: 30_000 });
+    await shot(page, "product_9-deleted");
+    await gone.getByRole("button", { name: /Restore/ }).click();
+    await until("it is there again", async () => (await world.files.read("later.txt"))?.toString() === "later", 60);
+    await tab(page, "Activity");
   });
 }
 

@@ -106,10 +106,11 @@ export function makeModel(host: Host): Model {
     const range = looking;
     if (!range) return;
     for (const page of pagesToFetch(store.get().queue, range.from, range.to)) {
+      const { overtaken } = store.get().queue;
       const answer = await quietly(host.call("queue", { offset: page * PAGE, limit: PAGE, bucket: range.bucket ?? undefined }));
       // The person may have chosen another bucket meanwhile.
       if (!answer || looking?.bucket !== range.bucket) return;
-      store.set((view) => ({ ...view, queue: putPage(view.queue, answer) }));
+      store.set((view) => ({ ...view, queue: putPage(view.queue, answer, overtaken) }));
     }
   });
 

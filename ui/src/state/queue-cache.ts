@@ -10,23 +10,26 @@ export interface QueueCache {
   pages: ReadonlyMap<number, readonly QueueRow[]>;
   /** Pages that show the queue as it is now. */
   fresh: ReadonlySet<number>;
+  /** How often it was overtaken: an answer to a question of before shows what was, and is asked again. */
+  overtaken: number;
 }
 
-export const emptyQueue: QueueCache = { total: 0, pages: new Map(), fresh: new Set() };
+export const emptyQueue: QueueCache = { total: 0, pages: new Map(), fresh: new Set(), overtaken: 0 };
 
-export function putPage(cache: QueueCache, page: QueuePage): QueueCache {
+/** Takes a page in that was asked for when the cache had been `overtaken` so often. */
+export function putPage(cache: QueueCache, page: QueuePage, overtaken = cache.overtaken): QueueCache {
   const number = Math.floor(page.offset / PAGE);
   const pages = new Map(cache.pages);
   pages.set(number, page.rows);
   const count = Math.ceil(page.total / PAGE);
   for (const known of [...pages.keys()]) if (known >= count) pages.delete(known);
   const fresh = new Set([...cache.fresh].filter((known) => known < count));
-  fresh.add(number);
-  return { total: page.total, pages, fresh };
+  if (overtaken === cache.overtaken) fresh.add(number);
+  return { ...cache, total: page.total, pages, fresh };
 }
 
 /** Everything was overtaken by an event. */
-export const allStale = (cache: QueueCache): QueueCache => ({ ...cache, fresh: new Set() });
+export const allStale = (cache: QueueCache): QueueCache => ({ ...cache, fresh: new Set(), overtaken: cache.overtaken + 1 });
 
 /** The row at an index, or null while its page was never fetched. */
 export function rowAtIndex(cache: QueueCache, index: number): QueueRow | null {

@@ -105,6 +105,21 @@ describe("the model", () => {
     await vi.waitFor(() => expect(calls.filter((name) => name === "queue").length).toBe(before + 1));
   });
 
+  it("an answer that was overtaken by an event is asked for again", async () => {
+    const answers: ((page: unknown) => void)[] = [];
+    const { host, tell } = hostOf({ snapshot: () => at(1), queue: () => new Promise((resolve) => answers.push(resolve)) });
+    const model = makeModel(host);
+    model.start();
+    model.lookAtQueue({ from: 0, to: 10, bucket: null });
+    await vi.waitFor(() => expect(answers.length).toBe(1));
+    // The row is done while the list with it is on its way.
+    tell({ event: "changed", revision: 2, status: status(""), parts: ["queue"] });
+    answers[0]?.({ offset: 0, total: 1, rows: rows(1) });
+    await vi.waitFor(() => expect(answers.length).toBe(2));
+    answers[1]?.({ offset: 0, total: 0, rows: [] });
+    await vi.waitFor(() => expect(model.store.get().queue.total).toBe(0));
+  });
+
   it("an answer for a bucket that is not looked at any more is dropped", async () => {
     let give: (page: unknown) => void = () => undefined;
     const { host } = hostOf({ queue: () => new Promise((resolve) => (give = resolve)) });
