@@ -17,6 +17,7 @@ use crate::event::{Event, Events};
 use crate::faults::Faults;
 use crate::guarded::guarded;
 use crate::names::{NameStore, Node, Place, merge};
+use crate::ops::Ledger;
 use crate::recovery;
 use crate::staging::{Staged, StagingArea};
 use crate::state_dir::StateDir;
@@ -36,6 +37,8 @@ pub struct Config {
     pub read_only: bool,
     /// How long a file must be quiet before it is uploaded.
     pub debounce: Duration,
+    /// A file that is never quiet goes up in between this often at most, large ones less often.
+    pub forever: Duration,
     /// Limit of the block cache, in bytes.
     pub cache_bytes: u64,
     /// Limit of the copies of saved files that are kept for reading, in bytes.
@@ -46,6 +49,8 @@ pub struct Config {
     pub delete_hold: Duration,
     /// Whether many deletions at once wait for the person's word.
     pub ask_deletes: bool,
+    /// How long a WRITE is put off while the disk is full and uploads may free some of it.
+    pub full_patience: Duration,
     /// How often the Hub is tried while it is out of reach or nobody is signed in.
     pub poll: Duration,
     /// Identity of this boot of the machine: no client of another boot commits what it left UNSTABLE.
@@ -63,11 +68,13 @@ impl Config {
             gid: 0,
             read_only: false,
             debounce: Duration::from_secs(2),
+            forever: Duration::from_secs(300),
             cache_bytes: 10 << 30,
             saved_copies_bytes: 2 << 30,
             reserve_bytes: 256 << 20,
             delete_hold: Duration::from_secs(60),
             ask_deletes: true,
+            full_patience: Duration::from_secs(60),
             poll: Duration::from_secs(15),
             boot: recovery::boot_id(),
             faults: Faults::from_environment(),
@@ -92,6 +99,7 @@ pub struct BucketFs {
     pub(crate) files_on_hub: AtomicU64,
     /// Edits whose base is being fetched.
     pub(crate) pins: Mutex<HashSet<FileId>>,
+    pub(crate) ledger: Arc<Ledger>,
     /// Owns every task of this bucket; all end by `stop`.
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -114,6 +122,7 @@ impl BucketFs {
             feed: Mutex::new(None),
             files_on_hub: AtomicU64::new(0),
             pins: Mutex::default(),
+            ledger: Arc::default(),
             listings: Listings::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

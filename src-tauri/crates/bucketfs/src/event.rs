@@ -47,6 +47,11 @@ pub enum Event {
         files: u64,
         bytes: u64,
     },
+    /// Data that no client will commit any more; the Hub's version keeps the name.
+    KeptApart {
+        path: String,
+        kept_as: String,
+    },
     /// The state database was damaged, kept aside at `kept_at` and rebuilt from the sidecars.
     DatabaseRebuilt {
         kept_at: String,

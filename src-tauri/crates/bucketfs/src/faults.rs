@@ -11,11 +11,14 @@
 //! * HARM: `eio`, `enospc`, `slow=MILLISECONDS`
 //! * TIMES: how often; for ever when it is missing
 //!
+//! A line `disk BYTES` pretends that the disk is that small and holds nothing but the state directory.
+//!
 //! An order is used up in memory; a changed file starts all of its orders anew.
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -82,6 +85,18 @@ struct State {
     orders: Vec<Order>,
     file: Option<PathBuf>,
     read_at: Option<SystemTime>,
+    disk: Option<u64>,
+}
+
+/// Bytes that the files below a folder take on the disk.
+pub(crate) fn used_below(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => used_below(&entry.path()),
+        Ok(meta) => meta.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.flatten().map(of).sum()
 }
 
 const VARIABLE: &str = "BUCKETBAR_DISK_FAULTS";
@@ -113,7 +128,23 @@ impl Faults {
     pub fn clear(&self) {
         let mut state = self.0.state.lock();
         state.orders.clear();
+        state.disk = None;
         self.0.armed.store(state.file.is_some(), Ordering::Release);
+    }
+
+    /// Pretends that the disk has this many bytes and nothing on it but the state directory.
+    pub fn limit_disk(&self, bytes: Option<u64>) {
+        self.0.state.lock().disk = bytes;
+        self.0.armed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn disk_size(&self) -> Option<u64> {
+        if !self.0.armed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut state = self.0.state.lock();
+        state.read_file();
+        state.disk
     }
 
     /// Orders that are not used up.
@@ -165,7 +196,12 @@ impl State {
         }
         self.read_at = changed;
         self.orders.clear();
+        self.disk = None;
         for line in fs::read_to_string(file).unwrap_or_default().lines() {
+            if let Some(bytes) = line.trim().strip_prefix("disk ") {
+                self.disk = bytes.trim().parse().ok();
+                continue;
+            }
             match parse(line) {
                 Ok(order) => self.orders.extend(order),
                 Err(word) => tracing::error!(line, word, "this disk fault is not understood"),

@@ -31,6 +31,7 @@ pub use event::{Event, Events, NoEvents};
 pub use names::removed::{Removed, RemovedHow};
 pub use ops::{Commit, Create, Entry, Made, Page, Read, Renamed, Space, Write};
 pub use receipt::Receipt;
+pub use recovery::Tidied;
 pub use sync::report::{
     Conflict, DeletesAnswer, FailureClass, HeldDeletes, ItemState, QueueItem, Resolution, Saved, Status,
     SyncLimits, SyncReport, Version,

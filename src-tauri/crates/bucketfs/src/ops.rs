@@ -7,10 +7,11 @@ mod io;
 mod listing;
 mod namespace;
 mod rename;
+mod space;
 
-pub use attributes::Space;
 pub use io::{Commit, Read, Write};
 pub use listing::{Entry, Page};
 pub(crate) use namespace::free_name;
 pub use namespace::{Create, Made};
 pub use rename::Renamed;
+pub use space::{Ledger, Space};

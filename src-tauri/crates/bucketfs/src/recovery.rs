@@ -34,6 +34,7 @@ pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()>
     let staging = fs.staging.clone();
     let found = blocking(move || staging.recover()).await?;
     let boot = fs.config.boot.clone();
+    let new_boot = begin_boot(fs).await?;
     let (mut files, mut bytes) = (0u64, 0u64);
     for one in found {
         if !known_or_rebuilt(fs, &one, rebuilt.is_some() || one.boot != boot).await? {
@@ -57,12 +58,94 @@ pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()>
             bytes += local;
         }
     }
+    if new_boot {
+        fs.sweep().await?;
+    }
     if let Some(kept_at) = rebuilt {
         fs.tell(Event::DatabaseRebuilt { kept_at: kept_at.display().to_string(), files });
     } else if files > 0 {
         fs.tell(Event::Recovered { files, bytes });
     }
     Ok(())
+}
+
+/// Notes this boot in the database; `true` when the last start was in another one.
+async fn begin_boot(fs: &Arc<BucketFs>) -> Result<bool> {
+    let now = i64::from(crc32fast::hash(fs.config.boot.as_bytes()));
+    fs.names
+        .change(move |tx| {
+            let last = tx.meta("boot")?;
+            if last != Some(now) {
+                tx.set_meta("boot", now)?;
+            }
+            Ok(last.is_some_and(|last| last != now))
+        })
+        .await
+}
+
+/// What [`BucketFs::client_is_gone`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Files with data nobody committed, kept under a marked name.
+    pub kept_apart: u64,
+    /// `.nfs…` files and tombstones that only a client's open files kept.
+    pub swept: u64,
+}
+
+impl BucketFs {
+    /// The kernel that had this bucket mounted is gone: unmounted, politely or by force. Nobody will commit what
+    /// is open, so it is kept as `NAME (recovered DATE)` and goes up; nobody has `.nfs…` files open.
+    ///
+    /// Not to be called while a kernel may still have the bucket mounted: the names of files that it is
+    /// writing to would change under it (no byte would be lost).
+    pub async fn client_is_gone(self: &Arc<Self>) -> Result<Tidied> {
+        let mut tidied = Tidied::default();
+        if self.config.read_only {
+            return Ok(tidied);
+        }
+        let open = |staged: &Arc<Staged>| staged.with_layout(|layout| !layout.unstable.is_empty());
+        for staged in self.staging.all().into_iter().filter(open) {
+            if self.names.node(staged.id)?.is_some_and(|node| !litter::is_silly(&node.name)) {
+                close_lost_epoch(self, &staged).await?;
+                tidied.kept_apart += 1;
+            }
+        }
+        tidied.swept = self.sweep().await?;
+        self.queue.wake();
+        Ok(tidied)
+    }
+
+    /// Takes away what is only there for a client that has it open. Answers how many.
+    async fn sweep(&self) -> Result<u64> {
+        let staging = self.staging.clone();
+        let edited =
+            move |id| staging.get(id).is_some_and(|staged| staged.with_layout(|layout| layout.dirty));
+        let gone = self
+            .names
+            .change(move |tx| {
+                let mut gone = query::silly(tx.db())?;
+                gone.retain(|node| litter::is_silly(before_id(&node.name)));
+                // A tombstone with edits of ours comes back as a file of its own.
+                gone.extend(query::tombstones(tx.db())?.into_iter().filter(|node| !edited(node.id)));
+                for node in &gone {
+                    tx.erase(node.id)?;
+                }
+                Ok(gone.into_iter().map(|node| node.id).collect::<Vec<_>>())
+            })
+            .await?;
+        for id in &gone {
+            self.retire(*id).await;
+        }
+        Ok(gone.len() as u64)
+    }
+}
+
+/// An orphan is called `.nfs….ID`.
+fn before_id(name: &[u8]) -> &[u8] {
+    match name.iter().rposition(|byte| *byte == b'.') {
+        Some(dot) if dot > 4 && name.len() - dot == 17 => &name[..dot],
+        _ => name,
+    }
 }
 
 /// A staged copy whose file is in the tree is taken up. Without a row it was removed just before the
@@ -122,7 +205,12 @@ fn folder_called(tx: &mut Tx<'_>, parent: FileId, name: &str, owner: (u32, u32))
 /// `NAME (recovered DATE)`, and the Hub's version keeps the name (design.md promise 7).
 async fn close_lost_epoch(fs: &Arc<BucketFs>, staged: &Arc<Staged>) -> Result<()> {
     let (id, owner) = (staged.id, (fs.config.uid, fs.config.gid));
-    fs.names.change(move |tx| split_off(tx, id, "recovered", owner).map(|_| ())).await?;
+    let path = fs.work_key_path(id);
+    let kept_as = fs.names.change(move |tx| split_off(tx, id, "recovered", owner)).await?;
+    if let Some(kept_as) = kept_as {
+        fs.note_path(staged.clone(), fs.work_key_path(id)).await;
+        fs.tell(Event::KeptApart { path, kept_as });
+    }
     let staged = staged.clone();
     let closed = blocking(move || Ok(staged.close_epoch())).await?;
     if let Err(refusal) = closed {

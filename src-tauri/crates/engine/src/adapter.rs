@@ -1,5 +1,5 @@
 //! A bucket's file system as the NFS server wants it: words translated, waits bounded, failures given the
-//! attributes their replies have room for. Holds no state of its own.
+//! attributes their replies have room for. Its only state is how long the kernel has waited for what.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,10 +17,13 @@ use nfs::types::{fattr3, nfsstat3, nfstime3, sattr3};
 use crate::convert;
 use crate::notices::Notices;
 use crate::status_table::nfs_status;
+use crate::waits::{Thing, Waits};
 
 /// How long READ, LOOKUP and READDIR may wait for the Hub before the kernel is told to ask again; the fetch
-/// goes on meanwhile (design.md promise 16).
+/// goes on meanwhile (design.md promise 16). Changes of names wait as long for the listing of their folder.
 const WAIT_FOR_HUB: Duration = Duration::from_secs(3);
+/// The same while the Hub is known to be out of reach: long enough to notice that it is back.
+const WAIT_OFFLINE: Duration = Duration::from_millis(500);
 
 /// More than any bucket will have; bounded so that no client's arithmetic overflows.
 const FILES: u64 = 1 << 32;
@@ -30,20 +33,41 @@ pub struct Adapter {
     fs: Arc<BucketFs>,
     fsid: u64,
     notices: Arc<Notices>,
+    waits: Waits,
 }
 
 impl Adapter {
     pub fn new(fs: Arc<BucketFs>, notices: Arc<Notices>) -> Self {
-        Adapter { fsid: fs.fsid(), fs, notices }
+        Adapter { fsid: fs.fsid(), fs, notices, waits: Waits::default() }
     }
 
-    /// `work` within the budget of a call that may wait for the Hub, else [`ErrorKind::Slow`].
-    async fn in_time<T>(&self, work: impl Future<Output = bucketfs::Result<T>>) -> bucketfs::Result<T> {
-        match tokio::time::timeout(WAIT_FOR_HUB, work).await {
-            Ok(done) => done,
-            Err(_) => {
-                Err(bucketfs::Error::new(ErrorKind::Slow, "The Hub takes its time; the fetch goes on."))
+    /// `work`, which waits for `thing`, within the budget of a call that may wait for the Hub; else
+    /// [`ErrorKind::Slow`], and after a minute of that, or at once while the Hub is known to be out of reach,
+    /// [`ErrorKind::Offline`].
+    async fn in_time<T>(
+        &self,
+        thing: Thing,
+        work: impl Future<Output = bucketfs::Result<T>>,
+    ) -> bucketfs::Result<T> {
+        let offline = self.fs.offline_cause();
+        let budget = if offline.is_some() { WAIT_OFFLINE } else { WAIT_FOR_HUB };
+        match (tokio::time::timeout(budget, work).await, offline) {
+            (Ok(Err(error)), _) if error.kind == ErrorKind::Slow => Err(self.waits.still(thing)),
+            (Ok(done), _) => {
+                self.waits.over(thing);
+                done
             }
+            (Err(_), Some(cause)) => Err(bucketfs::Error::new(ErrorKind::Offline, cause)),
+            (Err(_), None) => Err(self.waits.still(thing)),
+        }
+    }
+
+    /// What a change of `name` needs to know of its folder; only waiting for it can fail here, whatever else is
+    /// wrong is said by the change.
+    async fn names_known(&self, dir: u64, name: &[u8], inside: bool) -> Result<(), Failure> {
+        match self.in_time(Thing::Names(dir), self.fs.know_names(FileId(dir), name, inside)).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failure(dir, &error).await),
         }
     }
 
@@ -140,7 +164,7 @@ impl FileSystem for Adapter {
     }
 
     async fn lookup(&self, dir: u64, name: Vec<u8>) -> Result<(Found, Option<fattr3>), Failure> {
-        match self.in_time(self.fs.lookup(FileId(dir), &name)).await {
+        match self.in_time(Thing::Names(dir), self.fs.lookup(FileId(dir), &name)).await {
             Ok(attr) => Ok((convert::found(&attr, self.fsid), self.now(dir).await.after)),
             Err(error) => Err(self.failure(dir, &error).await),
         }
@@ -154,7 +178,7 @@ impl FileSystem for Adapter {
     }
 
     async fn read(&self, id: u64, offset: u64, count: u32) -> Result<ReadData, Failure> {
-        match self.in_time(self.fs.read(FileId(id), offset, count)).await {
+        match self.in_time(Thing::Bytes(id, offset), self.fs.read(FileId(id), offset, count)).await {
             Ok(read) => {
                 let attr = Some(convert::attributes(&read.attr, self.fsid));
                 Ok(ReadData { data: read.data, eof: read.eof, attr })
@@ -200,6 +224,7 @@ impl FileSystem for Adapter {
             CreateHow::Guarded(attr) => bucketfs::Create::Guarded(convert::set_attributes(&attr)?),
             CreateHow::Exclusive(verifier) => bucketfs::Create::Exclusive(verifier),
         };
+        self.names_known(dir, &name, false).await?;
         let receipt = self.made_receipt(receipt);
         let result = self.fs.create(FileId(dir), &name, how, receipt).await;
         self.made(dir, result).await
@@ -213,6 +238,7 @@ impl FileSystem for Adapter {
         receipt: Option<Receipt<Made>>,
     ) -> Result<Made, Failure> {
         let attr = convert::set_attributes(&attr)?;
+        self.names_known(dir, &name, false).await?;
         let receipt = self.made_receipt(receipt);
         let result = self.fs.mkdir(FileId(dir), &name, attr, receipt).await;
         self.made(dir, result).await
@@ -227,18 +253,21 @@ impl FileSystem for Adapter {
         receipt: Option<Receipt<Made>>,
     ) -> Result<Made, Failure> {
         let attr = convert::set_attributes(&attr)?;
+        self.names_known(dir, &name, false).await?;
         let receipt = self.made_receipt(receipt);
         let result = self.fs.symlink(FileId(dir), &name, target, attr, receipt).await;
         self.made(dir, result).await
     }
 
     async fn remove(&self, dir: u64, name: Vec<u8>, receipt: Option<Receipt<Wcc>>) -> Result<Wcc, Failure> {
+        self.names_known(dir, &name, false).await?;
         let receipt = self.change_receipt(receipt);
         let result = self.fs.remove(FileId(dir), &name, receipt).await;
         self.changed(dir, result).await
     }
 
     async fn rmdir(&self, dir: u64, name: Vec<u8>, receipt: Option<Receipt<Wcc>>) -> Result<Wcc, Failure> {
+        self.names_known(dir, &name, true).await?;
         let receipt = self.change_receipt(receipt);
         let result = self.fs.rmdir(FileId(dir), &name, receipt).await;
         self.changed(dir, result).await
@@ -252,6 +281,8 @@ impl FileSystem for Adapter {
         to_name: Vec<u8>,
         receipt: Option<Receipt<Renamed>>,
     ) -> Result<Renamed, Failure> {
+        self.names_known(from_dir, &from_name, false).await?;
+        self.names_known(to_dir, &to_name, true).await?;
         let receipt = self.renamed_receipt(receipt);
         let (from, to) = (FileId(from_dir), FileId(to_dir));
         match self.fs.rename(from, &from_name, to, &to_name, receipt).await {
@@ -270,7 +301,7 @@ impl FileSystem for Adapter {
         limit: usize,
         with_attr: bool,
     ) -> Result<DirPage, Failure> {
-        match self.in_time(self.fs.readdir(FileId(dir), cookie, limit)).await {
+        match self.in_time(Thing::Names(dir), self.fs.readdir(FileId(dir), cookie, limit)).await {
             Ok(page) => {
                 let entry = |entry: bucketfs::Entry| DirEntry {
                     id: entry.attr.id.0,

@@ -19,6 +19,7 @@ pub mod serving;
 pub mod sign_in;
 mod state_home;
 mod status_table;
+mod waits;
 pub mod words;
 
 pub use bucket_path::BucketPath;

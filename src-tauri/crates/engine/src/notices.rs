@@ -241,6 +241,14 @@ fn worded(event: Event) -> (NoticeKind, Option<String>, String, String) {
             let what = format!("{files} files ({bytes} bytes) of an earlier run were taken up again.");
             (K::Recovered, None, what, "Nothing to do: they are uploaded now.".to_owned())
         }
+        Event::KeptApart { path, kept_as } => {
+            let what = format!(
+                "{path} was being written when its program or the machine ended; what had arrived is kept as \
+                 {kept_as}."
+            );
+            let advice = "Look whether it is whole, then keep it or delete it.".to_owned();
+            (K::Recovered, Some(path), what, advice)
+        }
         Event::DatabaseRebuilt { kept_at, files } => {
             let what = format!(
                 "The state database was damaged and has been rebuilt with {files} unsent files; the damaged \

@@ -32,7 +32,7 @@ impl Ids {
     /// `highest` is the greatest id in the database: a mark below it (an old backup) is not believed.
     pub fn open(path: &Path, highest: u64) -> Result<Self> {
         let mark = match fs::read(path) {
-            Ok(bytes) => std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| {
+            Ok(bytes) => std::str::from_utf8(&bytes).ok().and_then(parse).unwrap_or_else(|| {
                 tracing::error!(file = %path.display(), "the mark of file ids is damaged; ids go on far above");
                 highest.saturating_add(FAR)
             }),
@@ -49,7 +49,7 @@ impl Ids {
         let mut state = self.state.lock();
         if state.next >= state.mark {
             let mark = state.next + STEP;
-            replace_file(&self.path, mark.to_string().as_bytes())
+            replace_file(&self.path, render(mark).as_bytes())
                 .map_err(|error| Error::disk("reserving file ids", &error))?;
             state.mark = mark;
         }
@@ -57,6 +57,26 @@ impl Ids {
         state.next += 1;
         Ok(id)
     }
+}
+
+const MAGIC: &str = "BBIDS1";
+
+/// `BBIDS1 MARK CRC32`: a mark that is damaged and still reads as a number is not believed.
+fn render(mark: u64) -> String {
+    let digits = mark.to_string();
+    format!("{MAGIC} {digits} {:08x}\n", crc32fast::hash(digits.as_bytes()))
+}
+
+fn parse(text: &str) -> Option<u64> {
+    let mut words = text.split_whitespace();
+    let first = words.next()?;
+    if first != MAGIC {
+        // Before the checksum there was the number alone.
+        return words.next().is_none().then(|| first.parse().ok())?;
+    }
+    let (digits, crc) = (words.next()?, words.next()?);
+    let sound = u32::from_str_radix(crc, 16).ok()? == crc32fast::hash(digits.as_bytes());
+    sound.then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]
@@ -76,6 +96,21 @@ mod tests {
         // The mark is unreadable: ids that were given and erased since are not given again.
         fs::write(&path, b"\xff damaged").unwrap();
         assert!(Ids::open(&path, 100).unwrap().take().unwrap().0 > 1 << 32);
+        // A flipped bit that leaves a smaller number.
+        let sound = render(1 << 33);
+        for at in 0..sound.len() - 1 {
+            for bit in 0..7 {
+                let mut bad = sound.clone().into_bytes();
+                bad[at] ^= 1 << bit;
+                fs::write(&path, &bad).unwrap();
+                let next = Ids::open(&path, 100).unwrap().take().unwrap().0;
+                assert!(next >= 1 << 32, "{} was believed", String::from_utf8_lossy(&bad));
+            }
+            fs::write(&path, &sound[..at]).unwrap();
+            assert!(Ids::open(&path, 100).unwrap().take().unwrap().0 > 1 << 32, "cut at {at}");
+        }
+        fs::write(&path, "70000").unwrap();
+        assert_eq!(Ids::open(&path, 100).unwrap().take().unwrap().0, 70_000, "as written by older versions");
         // The mark is older than the database.
         let third = Ids::open(&path, 1 << 40).unwrap();
         assert_eq!(third.take().unwrap().0, (1 << 40) + 1);

@@ -82,6 +82,25 @@ pub fn symlinks(db: &Connection) -> Result<Vec<Node>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Files that a kernel renamed because somebody had them open, orphaned ones included.
+pub fn silly(db: &Connection) -> Result<Vec<Node>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM nodes WHERE kind <> 2 AND layer = 1 AND gone = 0 \
+         AND name >= CAST('.nfs' AS BLOB) AND name < CAST('.nft' AS BLOB) ORDER BY id"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Files deleted or replaced elsewhere and kept for whoever has it open.
+pub fn tombstones(db: &Connection) -> Result<Vec<Node>> {
+    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE gone = 1 AND kind <> 2 ORDER BY id");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Folders of the bucket in which nothing is that the Hub could hold.
 pub fn empty_folders(db: &Connection) -> Result<Vec<Node>> {
     let columns =

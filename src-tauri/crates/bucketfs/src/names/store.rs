@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
@@ -48,6 +48,8 @@ struct Shared {
     /// Transactions committed, and how many of them are on stable storage.
     committed: AtomicU64,
     synced: AtomicU64,
+    /// Syncs that failed since the last that did not.
+    failed_syncs: AtomicU32,
 }
 
 struct Writer {
@@ -71,6 +73,7 @@ impl NameStore {
             apply: RwLock::new(()),
             committed: AtomicU64::new(0),
             synced: AtomicU64::new(0),
+            failed_syncs: AtomicU32::new(0),
         });
         let (jobs, inbox) = mpsc::unbounded_channel();
         let writer = Writer {
@@ -117,6 +120,11 @@ impl NameStore {
             let _ = answer.send(writer.sync(target));
         }))?;
         wait.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// How often in a row [`NameStore::sync`] has failed.
+    pub fn failed_syncs(&self) -> u32 {
+        self.shared.failed_syncs.load(Ordering::Relaxed)
     }
 
     /// The row of `id` as of the last acknowledged change.
@@ -268,6 +276,10 @@ impl Writer {
         let outcome = self.sync_wal();
         // Where a sync fails, the kernel calls the lost pages clean: no later one would write them.
         self.suspect = outcome.is_err();
+        match &outcome {
+            Ok(()) => self.shared.failed_syncs.store(0, Ordering::Relaxed),
+            Err(_) => _ = self.shared.failed_syncs.fetch_add(1, Ordering::Relaxed),
+        }
         let begun = self.db.execute_batch("BEGIN IMMEDIATE");
         outcome?;
         self.shared.synced.store(now, Ordering::Release);

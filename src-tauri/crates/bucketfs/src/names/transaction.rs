@@ -146,6 +146,20 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// A number kept beside the tree.
+    pub fn meta(&self, name: &str) -> Result<Option<i64>> {
+        use rusqlite::OptionalExtension;
+        let mut statement = self.db.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
+        Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+    }
+
+    pub fn set_meta(&mut self, name: &str, value: i64) -> Result<()> {
+        self.db
+            .prepare_cached("INSERT OR REPLACE INTO meta(name, value) VALUES (?1, ?2)")?
+            .execute(params![name, value])?;
+        Ok(())
+    }
+
     /// Stores the caller's answer together with the change.
     pub fn keep_receipt<T>(&mut self, receipt: Option<Receipt<T>>, success: &T) -> Result<()> {
         let Some(receipt) = receipt else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! GETATTR, SETATTR and free space.
+//! GETATTR and SETATTR.
 
 use std::sync::Arc;
 
@@ -9,17 +9,6 @@ use crate::names::Node;
 use crate::receipt::Receipt;
 use crate::staging::{Refusal, Staged};
 
-/// What can really be taken, in bytes, and how many files there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
-    pub total: u64,
-    pub free: u64,
-    pub available: u64,
-    pub files: u64,
-}
-
-/// More than anybody will store; some clients take 0 for "full".
-const FILES: u64 = 1 << 40;
 /// Largest file: what both kernels and the Hub's sizes can express.
 pub const MAX_SIZE: u64 = i64::MAX as u64;
 
@@ -117,6 +106,8 @@ impl BucketFs {
         if let Some(staged) = self.staging.get(node.id) {
             let name = self.path_of(node);
             self.on_staged(node, staged, move |staged| staged.set_mtime(mtime), &name).await?;
+        } else if let Some(hole) = self.staging.refused.hole_of(node.id) {
+            return Err(refused(hole, &self.path_of(node)));
         }
         Ok(Some(mtime))
     }
@@ -157,25 +148,17 @@ impl BucketFs {
         }
         Err(Error::new(ErrorKind::Slow, format!("{name} is being given up and taken back.")))
     }
-
-    /// The local disk's figures less the reserve: what a copy can really take.
-    pub fn space(&self) -> Result<Space> {
-        let stat = rustix::fs::statvfs(self.state.path())
-            .map_err(|error| Error::disk("asking for free space", &error.into()))?;
-        let available = (stat.f_bavail * stat.f_frsize).saturating_sub(self.config.reserve_bytes);
-        Ok(Space {
-            total: stat.f_blocks * stat.f_frsize,
-            free: stat.f_bfree * stat.f_frsize,
-            available,
-            files: FILES,
-        })
-    }
 }
 
 /// What a refusal of the staged copy means to the caller.
 pub(crate) fn refused(refusal: Refusal, name: &str) -> Error {
     match refusal {
         Refusal::Disk(error) => Error::disk(format!("writing {name}"), &error),
+        Refusal::Lost(error) => Error::new(
+            ErrorKind::LocalDisk,
+            format!("The local disk failed again and again to keep {name} ({error})."),
+        )
+        .advise("Check the disk that holds BucketBar's state, then copy the file again."),
         Refusal::Hole => Error::new(
             ErrorKind::LocalDisk,
             format!("An earlier write to {name} failed, so a part of it is missing."),

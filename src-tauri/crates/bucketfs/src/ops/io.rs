@@ -10,7 +10,7 @@ use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::names::{Layer, Node};
-use crate::staging::{Birth, Layout, Moved, ReadPiece, Refusal, Staged};
+use crate::staging::{Birth, Layout, MOST_ROTATIONS, Moved, ReadPiece, Refusal, Staged};
 
 /// Success of [`BucketFs::read`].
 #[derive(Debug, Clone)]
@@ -94,12 +94,14 @@ impl BucketFs {
     }
 
     /// Takes `data` at `offset`. On return the bytes and the extent that locates them survive kill -9; with
-    /// `durable` they are on stable storage. A failure leaves a hole and is told out of band.
+    /// `durable` they are on stable storage. A failure leaves a hole and is told out of band;
+    /// `Slow` is none: nothing was taken, the client sends again.
     pub async fn write(&self, id: FileId, offset: u64, data: Bytes, durable: bool) -> Result<Write> {
         self.refuse_read_only()?;
         if offset.checked_add(data.len() as u64).is_none_or(|end| end > MAX_SIZE) {
             return Err(Error::new(ErrorKind::TooBig, "This file cannot be that large."));
         }
+        let range = offset..offset + data.len() as u64;
         // Before the bytes are taken: should a sync fail meanwhile, the client sends them again.
         let verifier = self.write_verifier();
         for _ in 0..TRIES {
@@ -107,26 +109,28 @@ impl BucketFs {
             if node.kind != Kind::File {
                 return Err(Error::new(ErrorKind::IsDirectory, "This is not a file."));
             }
-            let outcome = match self.staged_for_change(&node).await {
-                Ok(staged) => {
-                    let full = self.lacks_space(data.len() as u64);
-                    let data = data.clone();
-                    blocking(move || {
-                        if full {
-                            staged.refuse(offset..offset + data.len() as u64);
-                            return Ok(Err(Refusal::Disk(std::io::ErrorKind::StorageFull.into())));
-                        }
-                        Ok(staged.write(offset, &data, durable))
-                    })
-                    .await?
-                }
-                Err(error) => return Err(self.write_failed(&node, error)),
+            let promise = match self.promise_space(id, offset, data.len() as u64).await {
+                Ok(promise) => promise,
+                Err(error) if error.kind == ErrorKind::Slow => return Err(error), // the client keeps its bytes
+                Err(error) => return Err(self.write_failed(&node, range, error).await),
             };
+            let staged = match self.staged_for_change(&node).await {
+                Ok(staged) => staged,
+                Err(error) => return Err(self.write_failed(&node, range, error).await),
+            };
+            let bytes = data.clone();
+            let outcome = blocking(move || {
+                let outcome = staged.write(offset, &bytes, durable);
+                drop(promise); // the file system counts them now
+                Ok(outcome)
+            })
+            .await?;
             match outcome {
                 Ok(moved) => {
                     if durable && let Err(error) = self.names.sync().await {
-                        // The bytes are safe, the name that leads to them may not be.
-                        return Err(self.write_failed(&node, error));
+                        // The bytes are safe, the name that leads to them may not be. The client throws them
+                        // away and may keep the error from the program: as with every failed WRITE, a hole.
+                        return Err(self.write_failed(&node, range, error).await);
                     }
                     self.queue.wake();
                     let change = file_change(&node, moved);
@@ -134,28 +138,40 @@ impl BucketFs {
                 }
                 Err(Refusal::Retired) => continue,
                 Err(refusal) => {
-                    let error = refused(refusal, &self.path_of(&node));
-                    return Err(self.write_failed(&node, error));
+                    if durable && matches!(refusal, Refusal::Disk(_)) {
+                        self.staging.new_epoch(); // other bytes of this mount may be lost with it
+                    }
+                    let error = refused(refusal, &self.path_of(&node)); // its hole is there already
+                    self.tell(Event::WriteFailed { path: self.path_of(&node), cause: error.to_string() });
+                    return Err(error);
                 }
             }
         }
         Err(Error::new(ErrorKind::Slow, "This file is being given up and taken back."))
     }
 
-    fn write_failed(&self, node: &Node, error: Error) -> Error {
+    /// A WRITE is answered with an error: its range is a hole from now on, and a person is told.
+    async fn write_failed(&self, node: &Node, range: std::ops::Range<u64>, error: Error) -> Error {
+        let (staging, id) = (self.staging.clone(), node.id);
+        let full = error.kind == ErrorKind::NoSpace;
+        let _ = blocking(move || {
+            match staging.get(id) {
+                Some(staged) => staged.refuse(range, full),
+                None => staging.refused.add(id, range, full),
+            }
+            Ok(())
+        })
+        .await;
         self.tell(Event::WriteFailed { path: self.path_of(node), cause: error.to_string() });
         error
-    }
-
-    fn lacks_space(&self, wanted: u64) -> bool {
-        self.space().is_ok_and(|space| space.available < wanted)
     }
 
     /// "Safe on this disk": data, extents and all names acknowledged before are on stable storage when the
     /// verifier in the answer is the one the writes were answered with. A failed sync begins a new epoch
     /// and is answered with its verifier, so that the client sends everything again (promise 3).
     ///
-    /// Errors: `LocalDisk` while a failed write has left a hole.
+    /// Errors: `LocalDisk` while a failed write has left a hole, and when syncing failed several times in a row:
+    /// a disk that stays broken is an error, not one rotation after the other.
     pub async fn commit(&self, id: FileId, _offset: u64, _count: u32) -> Result<Commit> {
         let node = self.live(id)?;
         let verifier = self.write_verifier();
@@ -166,9 +182,19 @@ impl BucketFs {
                     return Err(refused(hole, &self.path_of(&node)));
                 }
                 Err(Refusal::Disk(error)) => return Ok(self.sync_failed(&node, &error.to_string())),
+                Err(Refusal::Lost(error)) => {
+                    self.sync_failed(&node, &error.to_string());
+                    return Err(refused(Refusal::Lost(error), &self.path_of(&node)));
+                }
             }
+        } else if let Some(hole) = self.staging.refused.hole_of(id) {
+            return Err(refused(hole, &self.path_of(&node)));
         }
         if let Err(error) = self.names.sync().await {
+            if self.names.failed_syncs() > MOST_ROTATIONS {
+                self.sync_failed(&node, &error.to_string());
+                return Err(error);
+            }
             return Ok(self.sync_failed(&node, &error.to_string()));
         }
         self.queue.wake();

@@ -3,6 +3,7 @@
 use crate::attr::{Attr, FileId, Kind};
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, ErrorKind, Result};
+use crate::local::litter;
 use crate::names::{Layer, Node, Place, query};
 
 /// One entry; `cookie` is the place after it.
@@ -50,6 +51,32 @@ impl BucketFs {
             name: child.name,
         }));
         Ok(Page { entries, end, dir: self.attr_of(&folder) })
+    }
+
+    /// On return a change of `name` in this folder need not wait for the Hub: the folder has been listed, and,
+    /// when the change may take a folder of that name away, what is `inside` that. Finder's own names need no
+    /// listing.
+    ///
+    /// Errors: those of the listing. What is no folder, or gone, is for the change itself to say.
+    pub async fn know_names(&self, dir: FileId, name: &[u8], inside: bool) -> Result<()> {
+        let Ok(folder) = self.live(dir) else { return Ok(()) };
+        if folder.kind != Kind::Directory || self.config.read_only {
+            return Ok(());
+        }
+        if !litter::is_litter(name) {
+            self.listed_folder(dir).await?;
+        }
+        match self.names.ask(|db| query::child(db, dir, name))? {
+            Some(child) if inside && child.kind == Kind::Directory => {
+                self.listed_folder(child.id).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why the Hub is known to be out of reach, if it is.
+    pub fn offline_cause(&self) -> Option<String> {
+        self.queue.offline_cause()
     }
 
     /// A live folder whose names are known; fetched from the Hub when they are not.

@@ -12,7 +12,8 @@ use parking_lot::{Mutex, RwLock};
 use super::layout::Layout;
 use super::log::{Birth, Record};
 use super::pool::{FilePool, Paths};
-use super::staged::{Staged, reopen_log};
+use super::refused::Refused;
+use super::staged::{Refusal, Staged, reopen_log};
 use crate::attr::FileId;
 use crate::error::{Error, Result};
 use crate::faults::Faults;
@@ -27,6 +28,8 @@ pub struct StagingArea {
     /// One copy is made at a time, so that two first WRITEs of a file share one.
     creating: Mutex<()>,
     verifier: AtomicU64,
+    /// Holes of files that have no copy.
+    pub refused: Refused,
 }
 
 /// A copy found after a restart.
@@ -44,6 +47,7 @@ impl StagingArea {
     /// Opens the folder with a new epoch: no verifier of an earlier life is given again.
     pub fn open(folder: &Path, faults: Faults) -> Result<Self> {
         Ok(StagingArea {
+            refused: Refused::open(&folder.join("refused")),
             folder: folder.to_owned(),
             pool: Arc::new(FilePool::new(OPEN_SLOTS, faults)),
             files: RwLock::new(HashMap::new()),
@@ -77,7 +81,7 @@ impl StagingArea {
         &self,
         birth: impl FnOnce() -> Birth,
         id: FileId,
-        layout: Layout,
+        mut layout: Layout,
     ) -> Result<Arc<Staged>> {
         if let Some(staged) = self.get(id) {
             return Ok(staged);
@@ -88,16 +92,24 @@ impl StagingArea {
         }
         let birth = birth();
         let path = birth.path.clone();
+        layout.holes = self.refused.holes_of(id);
         let staged = Staged::create(self.paths(id), self.pool.clone(), birth, layout)
             .map_err(|error| Error::disk(format!("staging {path}"), &error))?;
+        if matches!(self.refused.hole_of(id), Some(Refusal::HoleForWantOfRoom)) {
+            staged.note_full();
+        }
         let staged = Arc::new(staged);
         self.files.write().insert(id, staged.clone());
+        self.refused.forget(id);
         Ok(staged)
     }
 
     /// Gives a copy up when `allowed` still says so; `true` when it is gone.
     pub fn retire(&self, id: FileId, allowed: impl FnOnce(&Layout) -> bool) -> bool {
-        let Some(staged) = self.get(id) else { return true };
+        let Some(staged) = self.get(id) else {
+            self.refused.forget(id);
+            return true;
+        };
         let _one = self.creating.lock();
         if !staged.retire(allowed) {
             return false;
@@ -143,20 +155,28 @@ impl StagingArea {
             return Ok(None);
         }
         let (mut path, mut boot) = (birth.path.clone(), birth.boot.clone());
+        let (mut named, mut taken) = (None, None);
         for record in &records {
             match record {
-                Record::Named { path: newer } => path.clone_from(newer),
-                Record::Taken { boot: newer } => boot.clone_from(newer),
+                Record::Named { path: newer } => {
+                    path.clone_from(newer);
+                    named = Some(record.clone());
+                }
+                Record::Taken { boot: newer } => {
+                    boot.clone_from(newer);
+                    taken = Some(record.clone());
+                }
                 _ => {}
             }
         }
+        let notes = named.into_iter().chain(taken).collect();
         let layout = Layout::replay(&records);
         let data = fs::File::options().write(true).open(&paths.data).map_err(disk)?;
         if data.metadata().map_err(disk)?.len() > layout.size {
             data.set_len(layout.size).map_err(disk)?;
         }
         let epoch_open = !layout.unstable.is_empty();
-        let staged = Arc::new(Staged::adopt(paths, self.pool.clone(), birth, layout));
+        let staged = Arc::new(Staged::adopt(paths, self.pool.clone(), birth, layout, notes));
         Ok(Some(Found { staged, path, boot, epoch_open }))
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use rangemap::RangeSet;
 
-use super::log::{Record, birth_base};
+use super::log::{Birth, Record, birth_base};
 use crate::attr::Timestamp;
 use crate::names::Content;
 
@@ -37,6 +37,9 @@ pub struct Layout {
     pub local: RangeSet<u64>,
     /// Acknowledged UNSTABLE and not committed since: the client may send them again.
     pub unstable: RangeSet<u64>,
+    /// The part of `unstable` whose sync failed. The kernel may call such pages clean, so no later sync brings
+    /// them: only writing them again does.
+    pub suspect: RangeSet<u64>,
     /// Ranges whose WRITE failed (design.md promise 4).
     pub holes: RangeSet<u64>,
     /// Differs from what the Hub has.
@@ -62,6 +65,7 @@ impl Layout {
         }
         self.size = self.size.max(range.end);
         self.holes.remove(range.clone());
+        self.suspect.remove(range.clone());
         if durable {
             self.unstable.remove(range.clone());
         } else {
@@ -73,7 +77,7 @@ impl Layout {
 
     pub fn resized(&mut self, size: u64) {
         if size < self.size {
-            for set in [&mut self.local, &mut self.unstable, &mut self.holes] {
+            for set in [&mut self.local, &mut self.unstable, &mut self.suspect, &mut self.holes] {
                 set.remove(size..u64::MAX);
             }
             self.base_visible = self.base_visible.min(size);
@@ -89,6 +93,67 @@ impl Layout {
         if !range.is_empty() {
             self.holes.insert(range);
         }
+    }
+
+    /// A sync of the bytes failed: what it was to bring must be written again.
+    pub fn sync_failed(&mut self) {
+        self.suspect = self.unstable.clone();
+    }
+
+    /// A sync of the bytes is done; `later` came in after it began. `true` when nothing is left open.
+    pub fn synced(&mut self, later: RangeSet<u64>) -> bool {
+        self.unstable = later;
+        for range in self.suspect.iter() {
+            self.unstable.insert(range.clone());
+        }
+        self.unstable.is_empty()
+    }
+
+    /// The client has been told that what a failed sync was to bring is lost.
+    pub fn give_up_suspect(&mut self) -> Vec<Range<u64>> {
+        let lost: Vec<_> = std::mem::take(&mut self.suspect).into_iter().collect();
+        for range in &lost {
+            self.unstable.remove(range.clone());
+            self.failed(range.clone());
+        }
+        lost
+    }
+
+    /// Records that tell the same story in fewer words: replayed they give this layout again.
+    pub fn records(&self, birth: &Birth) -> Vec<Record> {
+        let base = self.base.clone().unwrap_or(Content { hash: String::new(), size: 0 });
+        let birth = Birth {
+            base_hash: self.base.as_ref().map(|base| base.hash.clone()),
+            base_size: base.size,
+            ..birth.clone()
+        };
+        let mut records = vec![Record::Born(birth)];
+        if self.dirty {
+            let none = Timestamp(i64::MIN);
+            records.push(Record::Resized { size: self.base_visible, mtime: none });
+            records.push(Record::Resized { size: self.size, mtime: none });
+        }
+        let extent = |range: &Range<u64>, durable| Record::Extent {
+            offset: range.start,
+            length: range.end - range.start,
+            mtime: Timestamp(i64::MIN),
+            durable,
+        };
+        records.extend(self.local.iter().map(|range| extent(range, true)));
+        records.extend(self.unstable.iter().map(|range| extent(range, false)));
+        if !self.dirty && self.base.is_some() {
+            records.push(Record::Rebased { hash: base.hash.clone(), size: base.size });
+        }
+        if let Some(hash) = self.identity.clone().filter(|hash| self.base.is_none() || *hash != base.hash) {
+            records.push(Record::Saved { hash });
+        }
+        records.extend(
+            self.holes
+                .iter()
+                .map(|range| Record::Hole { offset: range.start, length: range.end - range.start }),
+        );
+        records.push(Record::Timed { mtime: self.mtime });
+        records
     }
 
     /// The whole of the file as of now is on the Hub as `content`.
@@ -122,6 +187,22 @@ impl Layout {
         } else {
             Piece::Zero(at..gap_end)
         }
+    }
+
+    /// How far the file is committed without a gap; nothing while it has a hole.
+    pub fn committed_prefix(&self) -> u64 {
+        if !self.holes.is_empty() {
+            return 0;
+        }
+        self.unstable.iter().next().map_or(self.size, |open| open.start.min(self.size))
+    }
+
+    /// How many bytes of `range` the data file has no place for yet.
+    pub fn not_local(&self, range: Range<u64>) -> u64 {
+        if range.is_empty() {
+            return 0;
+        }
+        self.local.gaps(&range).map(|gap| gap.end - gap.start).sum()
     }
 
     /// Bytes the data file holds.
@@ -182,6 +263,8 @@ mod tests {
         Write(u64, u64, u8),
         Resize(u64),
         Upload,
+        Hole(u64, u64),
+        Commit,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -189,7 +272,29 @@ mod tests {
             (0..LIMIT, 0..40u64, any::<u8>()).prop_map(|(at, length, byte)| Step::Write(at, length, byte)),
             (0..LIMIT).prop_map(Step::Resize),
             Just(Step::Upload),
+            (0..LIMIT, 1..40u64).prop_map(|(at, length)| Step::Hole(at, length)),
+            Just(Step::Commit),
         ]
+    }
+
+    fn birth(layout: &Layout) -> Birth {
+        Birth {
+            id: crate::attr::FileId(1),
+            path: "p".into(),
+            mode: 0o600,
+            local: false,
+            base_hash: layout.base.as_ref().map(|base| base.hash.clone()),
+            base_size: 0,
+            boot: "b".into(),
+        }
+    }
+
+    /// Everything of a layout that outlives the process.
+    fn shown(layout: &Layout) -> String {
+        let Layout { size, mtime, base, identity, base_visible, local, unstable, holes, dirty, .. } = layout;
+        format!(
+            "{size} {mtime:?} {base:?} {identity:?} {base_visible} {local:?} {unstable:?} {holes:?} {dirty}"
+        )
     }
 
     fn render(layout: &Layout, data: &[u8], base: &[u8]) -> Vec<u8> {
@@ -235,11 +340,17 @@ mod tests {
                         plain.resize(size as usize, 0);
                         layout.resized(size);
                     }
+                    Step::Hole(at, length) => layout.failed(at..at + length),
+                    Step::Commit => {
+                        layout.synced(RangeSet::new());
+                    }
+                    Step::Upload if !layout.holes.is_empty() || !layout.unstable.is_empty() => {}
                     Step::Upload => {
                         base = plain.clone();
                         layout.rebased(Content { hash: "n".into(), size: plain.len() as u64 });
                     }
                 }
+                prop_assert_eq!(shown(&Layout::replay(&layout.records(&birth(&layout)))), shown(&layout));
                 prop_assert_eq!(layout.size, plain.len() as u64);
                 prop_assert_eq!(render(&layout, &data, &base), plain.clone());
             }

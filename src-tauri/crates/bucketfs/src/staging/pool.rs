@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::log::{self, Record};
 use crate::attr::FileId;
-use crate::durable::sync_data;
+use crate::durable::{replace_file, sync_data};
 use crate::faults::{Faults, Part, Step};
 
 /// Where the two files of a staged copy are.
@@ -65,6 +65,11 @@ impl Writable {
                 tracing::error!(file = %self.id, %error, "a torn record was left in a sidecar");
             }
         })
+    }
+
+    /// Length of the log in bytes.
+    pub fn log_len(&self) -> io::Result<u64> {
+        Ok(self.log.metadata()?.len())
     }
 
     /// On return every byte written before is on stable storage.
@@ -132,8 +137,27 @@ impl FilePool {
         FilePool { slots: Mutex::new(Slots::default()), capacity: capacity.max(1), faults }
     }
 
-    /// Puts a copy just made on the disk and into the pool: `head` is what its log begins with.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Puts a copy just made on the disk and into the pool: `head` is what its log begins with. On error neither
+    /// file is there.
     pub fn create(&self, id: FileId, paths: &Paths, size: u64, head: &[Record]) -> io::Result<()> {
+        match self.create_files(id, paths, size, head) {
+            Ok(file) => {
+                self.insert(id, Readable::Writable(Arc::new(file)));
+                Ok(())
+            }
+            Err(error) => {
+                let _ = std::fs::remove_file(&paths.data);
+                let _ = std::fs::remove_file(&paths.log);
+                Err(error)
+            }
+        }
+    }
+
+    fn create_files(&self, id: FileId, paths: &Paths, size: u64, head: &[Record]) -> io::Result<Writable> {
         let new = |path: &Path| {
             OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
         };
@@ -146,10 +170,18 @@ impl FilePool {
         (&new(&paths.log)?).write_all(log::MAGIC)?;
         let log = OpenOptions::new().append(true).open(&paths.log)?;
         log::append(&log, head)?;
-        self.insert(
-            id,
-            Readable::Writable(Arc::new(Writable { id, faults: self.faults.clone(), data, log })),
-        );
+        Ok(Writable { id, faults: self.faults.clone(), data, log })
+    }
+
+    /// Puts a log of these records in the place of the old one. On return it is there, with its name, on stable
+    /// storage; on error the old one is. Nobody else may have the copy open for writing.
+    pub fn replace_log(&self, id: FileId, paths: &Paths, records: &[Record]) -> io::Result<()> {
+        self.faults.check(Step::Write, Part::Log, id)?;
+        self.faults.check(Step::Sync, Part::Log, id)?;
+        let mut bytes = log::MAGIC.to_vec();
+        bytes.extend(records.iter().flat_map(Record::encode));
+        replace_file(&paths.log, &bytes)?;
+        self.forget(id); // who opens it next appends to the new one
         Ok(())
     }
 

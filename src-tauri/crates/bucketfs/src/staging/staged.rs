@@ -13,8 +13,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,34 +23,60 @@ use rangemap::RangeSet;
 
 use super::layout::{Layout, Piece};
 use super::log::{self, Birth, Record};
-use super::pool::{FilePool, Lease, Paths, Writable};
+use super::pool::{FilePool, Lease, Paths};
+use super::snapshot::Side;
 use crate::attr::{FileId, Timestamp};
-use crate::durable::sync_folder_of;
 use crate::names::Content;
+
+/// A commit that fails is answered with a new verifier, and the client sends again. So often in a row; after
+/// that it is told the error (design.md promise 3).
+pub const MOST_ROTATIONS: u32 = 3;
+/// A log shorter than this is never written anew for its length.
+pub(super) const LOG_LOOK: u64 = 256 << 10;
 
 pub struct Staged {
     pub id: FileId,
     pub birth: Birth,
-    paths: Paths,
-    pool: Arc<FilePool>,
+    pub(super) paths: Paths,
+    pub(super) pool: Arc<FilePool>,
     /// Shared by I/O on the files; exclusive while the data file is cut or the copy is retired.
-    gate: RwLock<Gate>,
-    layout: Mutex<Layout>,
+    pub(super) gate: RwLock<Gate>,
+    pub(super) layout: Mutex<Layout>,
     /// One commit at a time; who waited finds the work done.
-    committing: Mutex<()>,
+    pub(super) committing: Mutex<()>,
     /// Ranges written since the running commit began.
-    recent: Mutex<RangeSet<u64>>,
+    pub(super) recent: Mutex<RangeSet<u64>>,
     /// Something was recorded that no sync covers yet.
-    unsynced: AtomicBool,
+    pub(super) unsynced: AtomicBool,
+    /// A sync of the log failed, or it has grown out of proportion: it is written anew before the next commit.
+    pub(super) log_outworn: AtomicBool,
+    /// Commits that failed since the last that did not.
+    pub(super) failed_commits: AtomicU32,
+    /// What the log's notes say, for a log written anew.
+    pub(super) notes: Mutex<Vec<Record>>,
+    /// The log is looked at again when it is longer than this.
+    pub(super) next_look: AtomicU64,
     /// The names of the two files are on stable storage.
-    named: AtomicBool,
+    pub(super) named: AtomicBool,
     changed: Mutex<Instant>,
     /// The last write that failed did so because the disk was full.
     was_full: AtomicBool,
+    /// Snapshots whose old bytes writers have to keep.
+    pub(super) sides: Mutex<Vec<Weak<Side>>>,
+    session: Mutex<Option<Session>>,
 }
 
-struct Gate {
-    retired: bool,
+/// Since when the file has been written to, and what of it has gone up in between.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    pub since: Instant,
+    pub size_then: u64,
+    pub sent_at: Option<Instant>,
+    pub sent: u64,
+}
+
+pub(super) struct Gate {
+    pub(super) retired: bool,
 }
 
 /// Size and mtime just before and just after, taken in one step with the change.
@@ -69,6 +95,8 @@ pub enum Refusal {
     Hole,
     /// The same, and the cause was a full disk: the program is to hear that, it says so in its own words.
     HoleForWantOfRoom,
+    /// The disk failed to sync so often that the client has to be told.
+    Lost(io::Error),
     Disk(io::Error),
 }
 
@@ -95,14 +123,32 @@ pub struct ReadPlan {
 impl Staged {
     /// Makes the two files. Nobody else knows the copy before the caller publishes it.
     pub fn create(paths: Paths, pool: Arc<FilePool>, birth: Birth, layout: Layout) -> io::Result<Self> {
-        let head = [Record::Born(birth.clone()), Record::Timed { mtime: layout.mtime }];
+        let mut head = vec![Record::Born(birth.clone()), Record::Timed { mtime: layout.mtime }];
+        head.extend(
+            layout
+                .holes
+                .iter()
+                .map(|hole| Record::Hole { offset: hole.start, length: hole.end - hole.start }),
+        );
         pool.create(birth.id, &paths, layout.size, &head)?;
         Ok(Self::assemble(paths, pool, birth, layout))
     }
 
+    /// The holes it was made with came of a full disk.
+    pub(super) fn note_full(&self) {
+        self.was_full.store(true, Ordering::Relaxed);
+    }
+
     /// Takes up a copy that an earlier life left, after its log was replayed.
-    pub fn adopt(paths: Paths, pool: Arc<FilePool>, birth: Birth, layout: Layout) -> Self {
+    pub fn adopt(
+        paths: Paths,
+        pool: Arc<FilePool>,
+        birth: Birth,
+        layout: Layout,
+        notes: Vec<Record>,
+    ) -> Self {
         let staged = Self::assemble(paths, pool, birth, layout);
+        *staged.notes.lock() = notes;
         staged.unsynced.store(true, Ordering::Relaxed);
         staged
     }
@@ -118,15 +164,34 @@ impl Staged {
             committing: Mutex::new(()),
             recent: Mutex::new(RangeSet::new()),
             unsynced: AtomicBool::new(true),
+            log_outworn: AtomicBool::new(false),
+            failed_commits: AtomicU32::new(0),
+            notes: Mutex::new(Vec::new()),
+            next_look: AtomicU64::new(LOG_LOOK),
             named: AtomicBool::new(false),
             changed: Mutex::new(Instant::now()),
             was_full: AtomicBool::new(false),
+            sides: Mutex::default(),
+            session: Mutex::new(None),
         }
     }
 
     /// A look at the layout; keep it short, writers wait.
     pub fn with_layout<T>(&self, look: impl FnOnce(&Layout) -> T) -> T {
         look(&self.layout.lock())
+    }
+
+    /// Since when it has been written to without having been clean.
+    pub fn session(&self) -> Option<Session> {
+        *self.session.lock()
+    }
+
+    /// So many bytes of it have gone up while it is written to.
+    pub fn sent_in_between(&self, bytes: u64) {
+        if let Some(session) = &mut *self.session.lock() {
+            session.sent_at = Some(Instant::now());
+            session.sent = bytes;
+        }
     }
 
     /// How long nothing has changed.
@@ -140,18 +205,25 @@ impl Staged {
     /// Apple's client sends after the COMMIT failed because of the hole, and the last call whose error reaches a
     /// program that changes no attributes (macos-nfs.md B2, B3).
     pub fn write(&self, offset: u64, data: &[u8], durable: bool) -> Result<Moved, Refusal> {
+        let renewed = if durable { self.renew_log() } else { Ok(()) };
         let gate = self.gate.read();
         if gate.retired {
             return Err(Refusal::Retired);
         }
         let range = offset..offset + data.len() as u64;
         self.begin_change();
-        let outcome = self.write_through(range.clone(), data, durable);
+        let outcome = match renewed {
+            Ok(()) => self.write_through(range.clone(), data, durable),
+            Err(error) => Err(Refusal::Disk(error)), // what it records would not outlive a power cut
+        };
         let mut layout = self.layout.lock();
         layout.in_flight -= 1;
         if let Err(refusal) = &outcome {
             self.remember_cause(refusal);
             layout.failed(range.clone());
+            if durable {
+                layout.sync_failed(); // its sync may have been to bring other bytes too
+            }
             drop(layout);
             self.record_hole(range);
         } else if durable && !layout.holes.is_empty() {
@@ -166,7 +238,7 @@ impl Staged {
     }
 
     /// What is answered while there is a hole.
-    fn hole(&self) -> Refusal {
+    pub(super) fn hole(&self) -> Refusal {
         match self.was_full.load(Ordering::Relaxed) {
             true => Refusal::HoleForWantOfRoom,
             false => Refusal::Hole,
@@ -175,6 +247,7 @@ impl Staged {
 
     fn write_through(&self, range: Range<u64>, data: &[u8], durable: bool) -> Result<Moved, Refusal> {
         let lease = self.pool.for_write(self.id, &self.paths)?;
+        self.keep_for_snapshots(&lease.file.data, &range);
         lease.file.write(data, range.start)?;
         let moved = self.note_extent(&lease, range.clone(), durable)?;
         if durable {
@@ -203,12 +276,21 @@ impl Staged {
 
     /// Appends a record that belongs to no change of bytes. One writer of the log at a time: the layout's lock.
     fn note(&self, record: Record) -> io::Result<()> {
+        let _one = self.layout.lock(); // before the file is opened: the log may just be written anew
         let lease = self.pool.for_write(self.id, &self.paths)?;
-        let _one = self.layout.lock();
         lease.file.append(&[record])
     }
 
-    fn record_hole(&self, range: Range<u64>) {
+    /// A note that a log written anew has to repeat; the latest of its kind counts.
+    fn note_for_good(&self, record: Record) -> io::Result<()> {
+        let mut notes = self.notes.lock();
+        notes.retain(|known| std::mem::discriminant(known) != std::mem::discriminant(&record));
+        notes.push(record.clone());
+        drop(notes);
+        self.note(record)
+    }
+
+    pub(super) fn record_hole(&self, range: Range<u64>) {
         let record = Record::Hole { offset: range.start, length: range.end - range.start };
         if let Err(error) = self.note(record) {
             tracing::error!(file = %self.id, %error, "a failed write could not be noted in the sidecar");
@@ -230,6 +312,7 @@ impl Staged {
         let mtime = Timestamp::after(layout.mtime);
         layout.generation += 1;
         lease.file.append(&[Record::Resized { size, mtime }])?;
+        self.cut_snapshots(size);
         lease.file.set_len(size)?;
         layout.resized(size);
         layout.mtime = mtime;
@@ -263,7 +346,7 @@ impl Staged {
     /// open epoch would be kept apart, nothing would be lost.
     pub fn note_boot(&self, boot: &str) {
         let record = Record::Taken { boot: boot.to_owned() };
-        if let Err(error) = self.note(record) {
+        if let Err(error) = self.note_for_good(record) {
             tracing::warn!(file = %self.id, %error, "this boot was not noted in the sidecar");
         }
     }
@@ -271,77 +354,9 @@ impl Staged {
     /// Notes the visible path for a rebuild of the tree. Losing this note loses no byte.
     pub fn note_path(&self, path: &str) {
         let record = Record::Named { path: path.to_owned() };
-        if let Err(error) = self.note(record) {
+        if let Err(error) = self.note_for_good(record) {
             tracing::warn!(file = %self.id, %error, "the new path was not noted in the sidecar");
         }
-    }
-
-    /// On `Ok` everything acknowledged before the call is on stable storage, data and extents.
-    pub fn commit(&self) -> Result<(), Refusal> {
-        let _one = self.committing.lock();
-        let gate = self.gate.read();
-        if gate.retired {
-            return Err(Refusal::Retired);
-        }
-        if self.with_layout(|layout| !layout.holes.is_empty()) {
-            return Err(Refusal::Hole);
-        }
-        // First the flag, then the ranges: a write between the two is covered by this sync and makes the
-        // next one sync again for nothing; the other way round its range would stay open for ever.
-        if !self.unsynced.swap(false, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.recent.lock().clear();
-        let outcome = self.sync_and_close();
-        if outcome.is_err() {
-            self.unsynced.store(true, Ordering::Release);
-        }
-        outcome
-    }
-
-    /// Makes everything acknowledged durable and leaves the epoch open: this process ends, the client has not
-    /// said that it is done (a file is no version before its COMMIT).
-    pub fn make_durable(&self) -> Result<(), Refusal> {
-        let _one = self.committing.lock();
-        let gate = self.gate.read();
-        if gate.retired {
-            return Err(Refusal::Retired);
-        }
-        let lease = self.pool.for_write(self.id, &self.paths)?;
-        self.sync_files(&lease.file)?;
-        lease.publish();
-        Ok(())
-    }
-
-    fn sync_and_close(&self) -> Result<(), Refusal> {
-        let lease = self.pool.for_write(self.id, &self.paths)?;
-        lease.file.sync_data()?;
-        {
-            let mut layout = self.layout.lock();
-            let later = self.recent.lock().clone();
-            // Extents that came in meanwhile are not covered: then the epoch stays open in the log.
-            if later.is_empty() {
-                lease.file.append(&[Record::Closed])?;
-            }
-            layout.unstable = later;
-        }
-        self.sync_log(&lease.file)?;
-        lease.publish();
-        Ok(())
-    }
-
-    fn sync_files(&self, file: &Writable) -> io::Result<()> {
-        file.sync_data()?;
-        self.sync_log(file)
-    }
-
-    fn sync_log(&self, file: &Writable) -> io::Result<()> {
-        file.sync_log()?;
-        if !self.named.load(Ordering::Acquire) {
-            sync_folder_of(&self.paths.log)?;
-            self.named.store(true, Ordering::Release);
-        }
-        Ok(())
     }
 
     /// Reads what is local and says what is to be had from the base.
@@ -389,6 +404,7 @@ impl Staged {
         let record = Record::Rebased { hash: content.hash.clone(), size: content.size };
         lease.file.append(&[record])?;
         layout.rebased(content);
+        *self.session.lock() = None;
         drop(layout);
         lease.publish();
         Ok(true)
@@ -397,13 +413,14 @@ impl Staged {
     /// The person (or a reboot) says that no client will commit the open epoch any more.
     pub fn close_epoch(&self) -> Result<(), Refusal> {
         self.unsynced.store(true, Ordering::Release);
+        self.layout.lock().suspect.clear(); // nobody will send it again
         self.commit()
     }
 
-    /// A WRITE was refused for want of room before it reached the disk: its range is a hole from now on.
-    pub fn refuse(&self, range: Range<u64>) {
+    /// A WRITE was refused before it reached the disk, `full` for want of room: its range is a hole from now on.
+    pub fn refuse(&self, range: Range<u64>, full: bool) {
         let _gate = self.gate.read();
-        self.was_full.store(true, Ordering::Relaxed);
+        self.was_full.store(full, Ordering::Relaxed);
         self.layout.lock().failed(range.clone());
         self.record_hole(range);
     }
@@ -472,7 +489,14 @@ impl Staged {
         let mut layout = self.layout.lock();
         layout.generation += 1;
         layout.in_flight += 1;
+        let size_then = layout.size;
         drop(layout);
+        self.session.lock().get_or_insert(Session {
+            since: Instant::now(),
+            size_then,
+            sent_at: None,
+            sent: 0,
+        });
         *self.changed.lock() = Instant::now();
     }
 

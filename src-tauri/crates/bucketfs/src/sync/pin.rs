@@ -61,7 +61,9 @@ async fn pin(fs: &Arc<BucketFs>, staged: &Arc<Staged>) -> Result<()> {
             Ok(()) => {}
             Err(Refusal::Retired) => return Ok(()),
             Err(Refusal::Hole | Refusal::HoleForWantOfRoom) => return Ok(()),
-            Err(Refusal::Disk(error)) => return Err(Error::disk("keeping the base of an edit", &error)),
+            Err(Refusal::Disk(error) | Refusal::Lost(error)) => {
+                return Err(Error::disk("keeping the base of an edit", &error));
+            }
         }
     }
     Ok(())

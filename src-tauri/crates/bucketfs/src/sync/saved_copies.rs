@@ -35,6 +35,30 @@ pub async fn trim(fs: &Arc<BucketFs>) -> Result<()> {
     Ok(())
 }
 
+/// Gives up the quietest saved copies until about `bytes` of disk are free; answers how many.
+pub async fn free(fs: &Arc<BucketFs>, bytes: u64) -> Result<u64> {
+    let mut saved: Vec<Arc<Staged>> =
+        fs.staging.all().into_iter().filter(|staged| staged.with_layout(is_saved)).collect();
+    saved.sort_by_key(|staged| std::cmp::Reverse(staged.quiet_for()));
+    let mut freed = 0;
+    for staged in saved {
+        if freed >= bytes {
+            break;
+        }
+        let size = staged.with_layout(Layout::local_bytes);
+        if give_up(fs, staged).await? {
+            freed += size;
+        }
+    }
+    Ok(freed)
+}
+
+/// Bytes on disk that [`free`] could give up.
+pub fn bytes(fs: &BucketFs) -> u64 {
+    let saved = |layout: &Layout| if is_saved(layout) { layout.local_bytes() } else { 0 };
+    fs.staging.all().iter().map(|staged| staged.with_layout(saved)).sum()
+}
+
 fn is_saved(layout: &Layout) -> bool {
     !layout.dirty
         && layout.base.is_some()

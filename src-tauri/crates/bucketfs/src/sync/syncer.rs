@@ -215,6 +215,9 @@ impl Syncer {
             if busy.contains(&file.node.id) || !self.is_due(&Key::File(file.node.id)) {
                 continue;
             }
+            if self.fs.staging.refused.has(file.node.id) {
+                continue; // what is there is not what the program wrote
+            }
             match &file.means {
                 Means::Copy(content) => {
                     let settle = names_settle_in(&self.fs, file.node.ctime.as_ms());

@@ -1,8 +1,8 @@
 //! Bringing the bytes of staged files to the Hub's storage. Nothing is visible there before `save` names it.
 //!
-//! An upload is a snapshot of a finished file (design.md promise 7): the layout's generation is noted before
-//! the first byte and compared after every read; a write in between ends the upload of that file, which is
-//! quiet again later. Writers never wait.
+//! An upload reads a snapshot of a finished file (design.md promise 7), or of the committed prefix of one that
+//! is written for ever. Writers neither wait for it nor end it; only a file that is cut or removed meanwhile may
+//! end the upload of what is no longer wanted.
 
 use std::io;
 use std::ops::Range;
@@ -15,13 +15,14 @@ use hub::{DirtyRange, ErrorClass, HubError};
 use tokio_util::io::StreamReader;
 
 use super::cost;
+use super::forever;
 use super::queue::Progress;
 use super::work::{FileWork, Means};
 use crate::attr::{FileId, Timestamp};
 use crate::bucket_fs::{BucketFs, blocking};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::names::Content;
-use crate::staging::{ReadPiece, Staged};
+use crate::staging::{ReadPiece, Refusal, Snapshot, Staged};
 
 /// Read from the staged copy at once.
 const CHUNK: u64 = 4 << 20;
@@ -57,9 +58,11 @@ pub async fn store(fs: Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
 async fn store_group(fs: &Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
     if let [one] = group.as_slice()
         && let Means::Upload(staged) = &one.means
-        && let Some(edit) = edit_of(fs, staged).await
+        && staged.with_layout(cost::missing) >= cost::WORTH_ASKING
+        && let Ok(snapshot) = snapshot_of(fs, staged).await
+        && let Some(edit) = edit_of(fs, &snapshot).await
     {
-        return vec![store_edit(fs, one.clone(), staged.clone(), edit).await];
+        return vec![store_edit(fs, one.clone(), edit).await];
     }
     let session = match fs.bucket.start_upload().await {
         Ok(session) => session,
@@ -106,15 +109,19 @@ pub fn may_be_one_files_fault(error: &HubError) -> bool {
 
 async fn store_whole(fs: &Arc<BucketFs>, session: &hub::UploadSession, file: FileWork) -> Outcome {
     let id = file.node.id;
-    let (data, generation, size, mtime): (BoxStream<'static, io::Result<Bytes>>, _, _, _) = match &file.means
-    {
-        Means::Upload(staged) => {
-            let (generation, size, mtime) =
-                staged.with_layout(|layout| (layout.generation, layout.size, layout.mtime));
-            let bytes = content_of(fs.clone(), staged.clone(), 0..size, generation);
-            (paced(fs, bytes), generation, size, mtime)
+    let snapshot = match &file.means {
+        Means::Upload(staged) => match snapshot_of(fs, staged).await {
+            Ok(snapshot) => Some(snapshot),
+            Err(error) => return no_snapshot(&file, error),
+        },
+        _ => None,
+    };
+    let (data, size): (BoxStream<'static, io::Result<Bytes>>, _) = match &snapshot {
+        Some(snapshot) => {
+            let size = snapshot.layout.size;
+            (paced(fs, content_of(fs.clone(), snapshot.clone(), 0..size)), size)
         }
-        _ => (stream::empty().boxed(), 0, 0, file.node.mtime),
+        None => (stream::empty().boxed(), 0),
     };
     let progress = {
         let fs = fs.clone();
@@ -125,18 +132,54 @@ async fn store_whole(fs: &Arc<BucketFs>, session: &hub::UploadSession, file: Fil
     match session.add(&name, size, data, progress).await {
         Ok(done) => {
             let content = Content { hash: done.hash, size: done.size };
-            Outcome::Stored(Box::new(Stored { work: file, content, generation, mtime }))
+            stored(file, snapshot.as_deref(), content)
         }
-        Err(error) => judge(&file, generation, error),
+        Err(error) => judge(&file, snapshot.as_deref(), error),
     }
 }
 
-/// A failure of a file that was written to meanwhile is no failure.
-fn judge(file: &FileWork, generation: u64, error: HubError) -> Outcome {
+/// What of the file is to go up, as it is now: all of it when it is finished, else what is committed of a file
+/// that is written for ever.
+async fn snapshot_of(fs: &BucketFs, staged: &Arc<Staged>) -> Result<Arc<Snapshot>, Refusal> {
+    let open = staged.with_layout(|layout| !layout.unstable.is_empty());
+    let prefix = match open {
+        false => None,
+        true => Some(forever::due(fs, staged).ok_or(Refusal::Retired)?),
+    };
+    let staged = staged.clone();
+    let snapshot = blocking(move || Ok(staged.snapshot(prefix))).await;
+    snapshot.unwrap_or(Err(Refusal::Retired)).map(Arc::new)
+}
+
+/// Written to since somebody looked, or the disk failed.
+fn no_snapshot(file: &FileWork, refusal: Refusal) -> Outcome {
+    match refusal {
+        Refusal::Disk(error) => {
+            let error = Error::disk(format!("reading {}", file.node.display_name()), &error);
+            Outcome::Failed(file.node.id, HubError::new(hub::ErrorClass::Local, error.what))
+        }
+        _ => Outcome::Changed,
+    }
+}
+
+/// The content is in the Hub's storage.
+fn stored(file: FileWork, snapshot: Option<&Snapshot>, content: Content) -> Outcome {
+    let (generation, mtime) = match snapshot {
+        // A part of a file never makes it clean.
+        Some(snapshot) if !snapshot.whole => (u64::MAX, snapshot.layout.mtime),
+        Some(snapshot) => (snapshot.layout.generation, snapshot.layout.mtime),
+        None => (0, file.node.mtime),
+    };
+    if let Means::Upload(staged) = &file.means {
+        staged.sent_in_between(content.size);
+    }
+    Outcome::Stored(Box::new(Stored { work: file, content, generation, mtime }))
+}
+
+/// A failure of a file that was cut or removed meanwhile is no failure.
+fn judge(file: &FileWork, snapshot: Option<&Snapshot>, error: HubError) -> Outcome {
     match &file.means {
-        Means::Upload(staged)
-            if staged.is_retired() || staged.with_layout(|layout| layout.generation != generation) =>
-        {
+        Means::Upload(staged) if staged.is_retired() || snapshot.is_some_and(Snapshot::is_broken) => {
             Outcome::Changed
         }
         _ => Outcome::Failed(file.node.id, error),
@@ -162,8 +205,7 @@ fn paced(
 /// An edit of stored content, in the coordinates of the original.
 struct Edit {
     base: Content,
-    generation: u64,
-    mtime: Timestamp,
+    snapshot: Arc<Snapshot>,
     size: u64,
     /// (range of the original that is replaced, range of the file that replaces it)
     parts: Vec<(Range<u64>, Range<u64>)>,
@@ -172,20 +214,11 @@ struct Edit {
 }
 
 /// The file as an edit of its base, where that is cheaper than sending it whole (`cost.rs`).
-async fn edit_of(fs: &BucketFs, staged: &Staged) -> Option<Edit> {
-    let (mut edit, missing, new) = staged.with_layout(|layout| {
-        let base = layout.base.clone().filter(|base| base.size > 0)?;
-        let missing = cost::missing(layout);
-        let new = layout.local_bytes();
-        let (generation, mtime, size) = (layout.generation, layout.mtime, layout.size);
-        let edit =
-            Edit { base, generation, mtime, size, parts: cost::parts(layout), patience: Duration::ZERO };
-        Some((edit, missing, new))
-    })?;
-    if missing < cost::WORTH_ASKING {
-        return None;
-    }
-    let segments = match fs.bucket.segments(&edit.base.hash).await {
+async fn edit_of(fs: &BucketFs, snapshot: &Arc<Snapshot>) -> Option<Edit> {
+    let layout = &snapshot.layout;
+    let base = layout.base.clone().filter(|base| base.size > 0)?;
+    let missing = cost::missing(layout);
+    let segments = match fs.bucket.segments(&base.hash).await {
         Ok(Some(segments)) => segments,
         Ok(None) => return None, // the base is gone: what there is of it is on this machine
         Err(error) => {
@@ -193,16 +226,18 @@ async fn edit_of(fs: &BucketFs, staged: &Staged) -> Option<Edit> {
             return None;
         }
     };
-    let replaced: Vec<Range<u64>> = edit.parts.iter().map(|(original, _)| original.clone()).collect();
+    let parts = cost::parts(layout);
+    let replaced: Vec<Range<u64>> = parts.iter().map(|(original, _)| original.clone()).collect();
     let fetched = cost::fetched(&segments, &replaced);
     if !cost::ranges_are_cheaper(fetched, missing) {
         return None;
     }
-    edit.patience = cost::patience(fetched + new, fs.queue.settings().limits.upload_bytes_per_s);
-    Some(edit)
+    let limit = fs.queue.settings().limits.upload_bytes_per_s;
+    let patience = cost::patience(fetched + layout.local_bytes(), limit);
+    Some(Edit { base, snapshot: snapshot.clone(), size: layout.size, parts, patience })
 }
 
-async fn store_edit(fs: &Arc<BucketFs>, file: FileWork, staged: Arc<Staged>, edit: Edit) -> Outcome {
+async fn store_edit(fs: &Arc<BucketFs>, file: FileWork, edit: Edit) -> Outcome {
     let id = file.node.id;
     fs.queue.progress(id, Some(Progress { done: 0, total: edit.size, committing: false }));
     let dirty = edit
@@ -213,54 +248,56 @@ async fn store_edit(fs: &Arc<BucketFs>, file: FileWork, staged: Arc<Staged>, edi
             new_length: ours.end - ours.start,
             reader: Box::new(StreamReader::new(paced(
                 fs,
-                content_of(fs.clone(), staged.clone(), ours, edit.generation),
+                content_of(fs.clone(), edit.snapshot.clone(), ours),
             ))),
         })
         .collect();
     match fs.bucket.upload_ranges(&edit.base.hash, edit.base.size, dirty, edit.patience).await {
         Ok(done) if done.size == edit.size => {
             let content = Content { hash: done.hash, size: done.size };
-            let (generation, mtime) = (edit.generation, edit.mtime);
-            Outcome::Stored(Box::new(Stored { work: file, content, generation, mtime }))
+            stored(file, Some(&edit.snapshot), content)
         }
         Ok(done) => judge(
             &file,
-            edit.generation,
+            Some(&edit.snapshot),
             HubError::broken(format!("The Hub stored {} bytes of {} for {id}.", done.size, edit.size)),
         ),
-        Err(error) => judge(&file, edit.generation, error),
+        Err(error) => judge(&file, Some(&edit.snapshot), error),
     }
 }
 
-/// The file's bytes in order, local or of the base; ends with an error as soon as the file has changed.
+/// The snapshot's bytes in order, local or of the base.
 fn content_of(
     fs: Arc<BucketFs>,
-    staged: Arc<Staged>,
+    snapshot: Arc<Snapshot>,
     range: Range<u64>,
-    generation: u64,
 ) -> BoxStream<'static, io::Result<Bytes>> {
     let chunks = stream::try_unfold(range, move |rest| {
-        let (fs, staged) = (fs.clone(), staged.clone());
+        let (fs, snapshot) = (fs.clone(), snapshot.clone());
         async move {
             if rest.is_empty() {
                 return Ok(None);
             }
             let next = rest.start..rest.end.min(rest.start + CHUNK);
-            let pieces = chunk(&fs, staged, next.clone(), generation).await.map_err(io::Error::other)?;
+            let pieces = chunk(&fs, snapshot, next.clone()).await.map_err(io::Error::other)?;
             Ok::<_, io::Error>(Some((stream::iter(pieces.into_iter().map(Ok)), next.end..rest.end)))
         }
     });
     futures_util::TryStreamExt::try_flatten(chunks).boxed()
 }
 
-async fn chunk(fs: &BucketFs, staged: Arc<Staged>, range: Range<u64>, generation: u64) -> Result<Vec<Bytes>> {
+async fn chunk(
+    fs: &BucketFs,
+    snapshot: Arc<Snapshot>,
+    range: Range<u64>,
+) -> crate::error::Result<Vec<Bytes>> {
     let wanted = range.end - range.start;
-    let plan = {
-        let staged = staged.clone();
-        blocking(move || Ok(staged.read(range))).await?.map_err(|_| changed())?
-    };
+    let pieces = blocking(move || Ok(snapshot.read(range))).await?.map_err(|refusal| match refusal {
+        Refusal::Disk(error) => Error::disk("reading a staged copy", &error),
+        _ => Error::new(ErrorKind::Slow, "The file was cut while it was being sent."),
+    })?;
     let mut bytes = Vec::new();
-    for piece in plan.pieces {
+    for piece in pieces {
         match piece {
             ReadPiece::Bytes(piece) => bytes.push(piece),
             ReadPiece::Base(base, range) => {
@@ -268,13 +305,8 @@ async fn chunk(fs: &BucketFs, staged: Arc<Staged>, range: Range<u64>, generation
             }
         }
     }
-    let whole = bytes.iter().map(|piece| piece.len() as u64).sum::<u64>() == wanted;
-    if !whole || staged.with_layout(|layout| layout.generation != generation || layout.in_flight > 0) {
-        return Err(changed());
+    match bytes.iter().map(|piece| piece.len() as u64).sum::<u64>() == wanted {
+        true => Ok(bytes),
+        false => Err(Error::new(ErrorKind::Damaged, "A staged copy is shorter than its sidecar says.")),
     }
-    Ok(bytes)
-}
-
-fn changed() -> Error {
-    Error::new(ErrorKind::Slow, "The file was written to while it was being sent.")
 }

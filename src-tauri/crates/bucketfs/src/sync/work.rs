@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::forever;
 use super::queue::Key;
 use super::report::{FailureClass, HeldDeletes, ItemState, QueueItem};
 use crate::attr::{FileId, Kind, ROOT, Timestamp};
@@ -148,11 +149,17 @@ impl Work {
 
 /// Why a file is not to be sent yet; `None` when it is ready.
 pub fn hold_back(fs: &BucketFs, file: &FileWork) -> Option<(String, Option<Duration>)> {
+    if fs.staging.refused.has(file.node.id) {
+        return Some(("a write to it failed; copy it again".into(), None));
+    }
     let Means::Upload(staged) = &file.means else { return None };
     let (open, holes, busy) = staged
         .with_layout(|layout| (!layout.unstable.is_empty(), !layout.holes.is_empty(), layout.in_flight > 0));
     if holes {
         return Some(("a write to it failed; copy it again".into(), None));
+    }
+    if forever::due(fs, staged).is_some() {
+        return None;
     }
     if open || busy {
         return Some(("a program is still writing to it".into(), None));

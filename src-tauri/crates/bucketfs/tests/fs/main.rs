@@ -5,6 +5,7 @@
 
 mod deciding;
 mod edits;
+mod failing_disk;
 mod names;
 mod pairs;
 mod queueing;
@@ -13,3 +14,5 @@ mod remote;
 mod rig;
 mod saving;
 mod slipping;
+mod space;
+mod writing_on;

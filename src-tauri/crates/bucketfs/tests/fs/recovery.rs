@@ -237,3 +237,71 @@ async fn what_was_never_committed_before_a_reboot_is_kept_beside_the_hubs_versio
     assert_eq!(find(&fs, "committed.bin").await.unwrap(), committed);
     assert_eq!(read_file(&fs, "committed.bin").await, b"COMMITTED before the reboot");
 }
+
+/// The folder a crash leaves, with a database that lost its last transactions: what a power cut does to names
+/// that no COMMIT brought to the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_lost_is_made_again_after_another_boot_and_only_then() {
+    let rig = Rig::new();
+    let boot = |id: &str| bucketfs::Config { boot: id.to_owned(), ..rig.config() };
+    let fs = BucketFs::open(boot("one"), rig.client(), rig.events.clone()).await.unwrap();
+    let id = write_file(&fs, "lost.bin", b"committed, and its row lost").await;
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    let database = rig.config().state_dir.join("names.db");
+    let forget = || {
+        let db = rusqlite::Connection::open(&database).unwrap();
+        assert_eq!(db.execute("DELETE FROM nodes WHERE id = ?1", [id.0 as i64]).unwrap(), 1);
+    };
+    forget();
+    let fs = BucketFs::open(boot("two"), rig.client(), rig.events.clone()).await.unwrap();
+    assert_eq!(find(&fs, "lost.bin").await.unwrap(), id, "with its id: handles stay good");
+    assert_eq!(read_file(&fs, "lost.bin").await, b"committed, and its row lost");
+    fs.start_sync();
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("lost.bin").unwrap(), b"committed, and its row lost");
+    let unsent = write_file(&fs, "unsent.bin", b"x").await;
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    let db = rusqlite::Connection::open(&database).unwrap();
+    db.execute("DELETE FROM nodes WHERE id = ?1", [unsent.0 as i64]).unwrap();
+    drop(db);
+    // In the same boot a missing row is a file that was removed.
+    let fs = BucketFs::open(boot("two"), rig.client(), rig.events.clone()).await.unwrap();
+    assert_eq!(find(&fs, "unsent.bin").await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_unmount_nobody_commits_and_nobody_has_anything_open() {
+    let rig = Rig::new();
+    rig.put("model.bin", b"the version of the Hub");
+    rig.put("gone.txt", b"deleted elsewhere");
+    let fs = rig.open().await;
+    let edited = find(&fs, "model.bin").await.unwrap();
+    let gone = find(&fs, "gone.txt").await.unwrap();
+    fs.write(edited, 0, Bytes::from_static(b"HALF"), false).await.unwrap();
+    let silly = write_file(&fs, ".nfs0000000000000042", b"open somewhere").await;
+    let mac = write_file(&fs, ".nfs.20051d0c.0001", b"on a Mac").await;
+    let litter = write_file(&fs, ".nfs-notes", b"a person's or Finder's, not a kernel's").await;
+    rig.hub.client().delete(&rig.bucket, "gone.txt");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while names(&fs, "").await.contains(&"gone.txt".to_owned()) {
+        assert!(std::time::Instant::now() < deadline, "the deletion is not seen");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    fs.getattr(gone).await.expect("a tombstone until the unmount");
+    assert!(!fs.sync(Some(Duration::from_secs(2))).await.complete, "it waits for its COMMIT");
+
+    let tidied = fs.client_is_gone().await.unwrap();
+    assert_eq!((tidied.kept_apart, tidied.swept), (1, 3), "{tidied:?}");
+    for id in [gone, silly, mac] {
+        assert_eq!(fs.getattr(id).await.unwrap_err().kind, ErrorKind::Gone);
+    }
+    fs.getattr(litter).await.expect("only what a kernel names so");
+    assert!(rig.events.any(|event| matches!(event, Event::KeptApart { path, .. } if path == "model.bin")));
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("model.bin").unwrap(), b"the version of the Hub");
+    let kept: Vec<_> = rig.paths().into_iter().filter(|path| path.contains("(recovered")).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(rig.on_hub(&kept[0]).unwrap(), b"HALFversion of the Hub");
+}

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bucketfs::faults::Faults;
 use bucketfs::{BucketFs, Config, Create, Event, Events, FileId, ROOT, SetAttr};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,6 +15,8 @@ pub struct Rig {
     pub bucket: String,
     pub state: tempfile::TempDir,
     pub events: Arc<Recorder>,
+    /// How the local disk fails.
+    pub faults: Faults,
 }
 
 #[derive(Default)]
@@ -35,7 +38,13 @@ impl Rig {
     pub fn new() -> Self {
         let hub = LocalHub::start();
         let bucket = hub.create_bucket("b");
-        Rig { hub, bucket, state: tempfile::tempdir().unwrap(), events: Arc::default() }
+        Rig {
+            hub,
+            bucket,
+            state: tempfile::tempdir().unwrap(),
+            events: Arc::default(),
+            faults: Faults::default(),
+        }
     }
 
     pub fn config(&self) -> Config {
@@ -44,6 +53,7 @@ impl Rig {
         config.poll = Duration::from_millis(500);
         config.reserve_bytes = 0;
         config.cache_bytes = 256 << 20;
+        config.faults = self.faults.clone();
         config
     }
 

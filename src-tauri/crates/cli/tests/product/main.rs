@@ -8,3 +8,4 @@ mod deciding;
 mod main_job;
 mod signing_in;
 mod support;
+mod waiting;

@@ -133,6 +133,10 @@ async fn mount_window(State(engine): Engine, Json(request): Json<MountWindowRequ
 }
 
 async fn finish(State(engine): Engine) -> Json<EngineStatus> {
+    // Asked for when the folder was unmounted, politely or not: no kernel will commit what is open.
+    if let Err(error) = engine.fs.client_is_gone().await {
+        tracing::warn!(%error, "what the kernel left could not be tidied up; the next start does it");
+    }
     engine.finishing.send_replace(true);
     Json(engine.status())
 }
