@@ -106,10 +106,10 @@ impl BucketFs {
             if let Some(promise) = self.ledger.promise(wanted, || self.available())? {
                 return Ok(promise);
             }
-            if self.make_room(wanted).await > 0 {
-                if let Some(promise) = self.ledger.promise(wanted, || self.available())? {
-                    return Ok(promise);
-                }
+            if self.make_room(wanted).await > 0
+                && let Some(promise) = self.ledger.promise(wanted, || self.available())?
+            {
+                return Ok(promise);
             }
             if self.ledger.short_for() >= self.config.full_patience || !self.uploads_may_free(id) {
                 return Err(Error::new(ErrorKind::NoSpace, "The disk that holds BucketBar's state is full.")

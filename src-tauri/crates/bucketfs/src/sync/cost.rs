@@ -93,10 +93,22 @@ mod tests {
         // hub-api.md 5.2: 256 MiB in four segments.
         let segments = [SEGMENT; 4];
         let middle = 128 * MIB + 5;
-        assert_eq!(fetched(&segments, &[middle..middle + 1]), SEGMENT - 1, "1 byte: one segment");
-        assert_eq!(fetched(&segments, &[middle..middle]), SEGMENT, "an insertion");
-        assert_eq!(fetched(&segments, &[256 * MIB..256 * MIB]), SEGMENT, "appending touches the last one");
-        assert_eq!(fetched(&segments, &[128 * MIB..256 * MIB]), 0, "cut at a segment's edge");
+        assert_eq!(
+            fetched(&segments, std::slice::from_ref(&(middle..middle + 1))),
+            SEGMENT - 1,
+            "1 byte: one segment"
+        );
+        assert_eq!(fetched(&segments, std::slice::from_ref(&(middle..middle))), SEGMENT, "an insertion");
+        assert_eq!(
+            fetched(&segments, std::slice::from_ref(&(256 * MIB..256 * MIB))),
+            SEGMENT,
+            "appending touches the last one"
+        );
+        assert_eq!(
+            fetched(&segments, std::slice::from_ref(&(128 * MIB..256 * MIB))),
+            0,
+            "cut at a segment's edge"
+        );
         assert_eq!(fetched(&segments, &[0..1, SEGMENT - 1..SEGMENT + 1]), 2 * SEGMENT - 3, "two segments");
         assert_eq!(fetched(&[], &[0..0]), 0);
     }
@@ -104,7 +116,7 @@ mod tests {
     #[test]
     fn the_cheaper_way_is_taken() {
         let segments = vec![SEGMENT; 800]; // 50 GiB
-        let edit = fetched(&segments, &[25 << 30..(25 << 30) + MIB]);
+        let edit = fetched(&segments, std::slice::from_ref(&(25 << 30..(25 << 30) + MIB)));
         assert!(ranges_are_cheaper(edit, (50 << 30) - MIB), "1 MiB in the middle of 50 GiB");
         assert!(!ranges_are_cheaper(edit, 0), "everything is on this machine");
         assert!(!ranges_are_cheaper(edit, 20 * MIB), "less is missing than a segment's rest");
