@@ -110,7 +110,7 @@ mod tests {
             "cut at a segment's edge"
         );
         assert_eq!(fetched(&segments, &[0..1, SEGMENT - 1..SEGMENT + 1]), 2 * SEGMENT - 3, "two segments");
-        assert_eq!(fetched(&[], &[0..0]), 0);
+        assert_eq!(fetched(&[], std::slice::from_ref(&(0..0))), 0);
     }
 
     #[test]

@@ -39,7 +39,7 @@ async fn many_deletions_at_once_ask_first_and_come_back_or_go() {
     let d = find(&fs, "d").await.unwrap();
     for answer in [DeletesAnswer::Restore, DeletesAnswer::Send] {
         for path in &paths {
-            fs.remove(d, path[2..].as_bytes(), None).await.unwrap();
+            fs.remove(d, &path.as_bytes()[2..], None).await.unwrap();
         }
         let report = fs.sync(Some(Duration::from_secs(20))).await;
         assert!(!report.complete, "it does not claim what is not so");
