@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""scripts/run                                  a Hub of its own with a demo bucket: mount, list, read, write, check
+"""scripts/run                                  the app, on a Hub of its own with a demo bucket (needs a screen)
+scripts/run --headless                       without a window: mount that bucket, list, read, write, check
 scripts/run --hub URL BUCKET[/FOLDER] DIR       mount a real bucket on DIR and leave it mounted
 
-Where this kernel has no NFS client, the demo runs in a guest kernel that has one (scripts/vm, docs/vm.md).
+Without a screen the first is the second. Where this kernel has no NFS client, the demo without a window runs in a guest kernel that has one (scripts/vm, docs/vm.md).
 Everything the demo makes is gone at its end.
 """
 import argparse, contextlib, hashlib, json, os, pathlib, platform, re, shutil, signal, subprocess, sys, tempfile, urllib.parse
@@ -54,12 +55,19 @@ def can_mount():
     return None
 
 
+def has_screen():
+    """Whether a window can be shown to whoever types this."""
+    if platform.system() == "Darwin":
+        return "SSH_CONNECTION" not in os.environ
+    return bool(os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY"))
+
+
 class LocalHub:
     """local-hub with the demo bucket, in a folder of the demo's."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *arguments):
         self.log = open(folder / "local-hub.log", "wb")
-        self.process = subprocess.Popen([program("local-hub"), "--data", str(folder / "hub"), "--demo"], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([program("local-hub"), "--data", str(folder / "hub"), "--demo", *arguments], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         if not line:
@@ -142,6 +150,37 @@ def demo(stay):
     say("\nDone. Nothing is left behind.")
 
 
+def build_app():
+    """The app; its system packages first where Debian is."""
+    import importlib.util
+    spec = importlib.util.spec_from_file_location("run_groups", REPO / "scripts/run-groups.py")
+    groups = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(groups)
+    if platform.system() != "Darwin" and not groups.install("WebKitWebDriver", groups.DESKTOP_PACKAGES):
+        stop("the app needs WebKitGTK 4.1 (libwebkit2gtk-4.1-dev). Without it: scripts/run --headless")
+    for argv in [REPO / "scripts/build-ui"], ["cargo", "build", "--release", "--locked", *groups.WINDOW]:
+        if subprocess.run(argv, cwd=REPO).returncode:
+            stop("the app could not be built; the lines above say why. Without a window: scripts/run --headless")
+
+
+def show_app():
+    """The app until it is quit. Signing in is one click: this Hub says yes by itself."""
+    with contextlib.ExitStack() as ends:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="bucketbar-demo.")).resolve()
+        ends.callback(shutil.rmtree, folder, ignore_errors=True)
+        hub = LocalHub(folder, "--consent", "auto")
+        ends.callback(hub.end)
+        env = {name: value for name, value in os.environ.items() if name not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
+        env |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(folder / "hf")}
+        if platform.system() != "Darwin":    # there the keychain is found by HOME
+            env |= {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("STATE", "CONFIG", "CACHE", "DATA")}
+        say(f"A Hub of its own answers at {hub.endpoint}; its bucket is {hub.bucket}.\n"
+            "The app starts: click “Sign in with your browser”, then the bucket in the menu bar. Quit it there to end the demo.")
+        if why := can_mount():
+            say(f"NB: {why}: everything but the mount can be tried here.")
+        sys.exit(subprocess.run([program("bucketbar"), "--page", "welcome"], env=env).returncode)
+
+
 def unmount_at_end(ctl, mount, env):
     """For a demo that stopped half-way; a no-op after the tidy end."""
     if os.path.ismount(mount):
@@ -169,6 +208,7 @@ def real(hub, bucket, folder):
 def main():
     parser = argparse.ArgumentParser(prog="scripts/run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--hub", metavar="URL", help="a real Hub; BUCKET and DIR follow")
+    parser.add_argument("--headless", action="store_true", help="without a window, also where there is a screen")
     parser.add_argument("--stay", action="store_true", help="stay mounted until Enter, to look around")
     parser.add_argument("bucket", nargs="?", metavar="BUCKET")
     parser.add_argument("folder", nargs="?", metavar="DIR")
@@ -180,6 +220,9 @@ def main():
         say("Building (the first time takes some minutes) …")
         if subprocess.run([REPO / "scripts/build"]).returncode:
             stop("it could not be built; the lines above say why.")
+    if not (options.hub or options.headless or options.stay or inside) and has_screen():
+        build_app()
+        show_app()
     if options.hub:
         real(options.hub, options.bucket, options.folder)
     elif inside or not (why := can_mount()):

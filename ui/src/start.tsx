@@ -15,7 +15,16 @@ import "./styles/pages.css";
 /** Numbers and dates go by the person's system; the pseudo-locale comes by `?locale=en-XA`. */
 export function chooseLocale(): string {
   const asked = new URLSearchParams(location.search).get("locale");
-  return asked === PSEUDO ? PSEUDO : navigator.language;
+  return asked === PSEUDO ? PSEUDO : usable(navigator.language);
+}
+
+/** WebKitGTK takes its language from the environment and may say "C", which no formatter knows. */
+export function usable(language: string): string {
+  try {
+    return Intl.getCanonicalLocales(language)[0] ?? "en";
+  } catch {
+    return "en";
+  }
 }
 
 export function start(host: Host, root: HTMLElement): void {

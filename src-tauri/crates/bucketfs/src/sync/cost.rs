@@ -82,6 +82,7 @@ pub fn patience(bytes: u64, limit: Option<u64>) -> Duration {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // one edit is a list of one range
 mod tests {
     use super::*;
 

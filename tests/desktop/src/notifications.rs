@@ -1,0 +1,72 @@
+//! The notification service: dunst, asked by dunstctl.
+
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::home::Home;
+use crate::wait::until;
+
+pub struct Dunst(Child);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub id: i64,
+    pub title: String,
+    pub body: String,
+}
+
+impl Dunst {
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(home: &Home) -> Dunst {
+        let child = home.command("dunst").stdout(Stdio::null()).spawn();
+        let dunst = Dunst(child.unwrap_or_else(|error| panic!("dunst: {error}")));
+        until("dunst answers", || async { ctl(&["count", "displayed"]).ok_or("no answer") }).await;
+        dunst
+    }
+
+    /// How many are on the screen.
+    pub fn displayed(&self) -> usize {
+        ctl(&["count", "displayed"]).and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    }
+
+    /// All that were on the screen and are not any more, the latest first.
+    pub fn history(&self) -> Vec<Told> {
+        let json: Value =
+            ctl(&["history"]).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let word = |entry: &Value, name: &str| entry[name]["data"].as_str().unwrap_or_default().to_owned();
+        let entries = json["data"][0].as_array().cloned().unwrap_or_default();
+        let told = |entry: &Value| Told {
+            id: entry["id"]["data"].as_i64().unwrap_or_default(),
+            title: word(entry, "summary"),
+            body: word(entry, "body"),
+        };
+        entries.iter().map(told).collect()
+    }
+
+    /// Clicks the latest.
+    pub fn click(&self) {
+        ctl(&["action"]);
+    }
+
+    /// Puts all away, as by "close all", and tells what they were.
+    pub fn put_away(&self) -> Vec<Told> {
+        ctl(&["close-all"]);
+        let told = self.history();
+        ctl(&["history-clear"]);
+        told
+    }
+}
+
+impl Drop for Dunst {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn ctl(words: &[&str]) -> Option<String> {
+    let done = Command::new("dunstctl").args(words).stderr(Stdio::null()).output().ok()?;
+    done.status.success().then(|| String::from_utf8_lossy(&done.stdout).into_owned())
+}

@@ -1,0 +1,30 @@
+//! Each theme is one way through the app.
+
+mod main_road;
+mod many_buckets;
+mod quitting;
+mod scene;
+mod second_life;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::Desktop;
+
+type Theme = fn(Arc<Desktop>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+pub const ALL: &[(&str, Theme)] = &[
+    ("main_road: sign in, mount by the tray, copy, fail, retry, conflict, sign out", |desktop| {
+        Box::pin(main_road::run(desktop))
+    }),
+    ("second_life: killed in the middle, started again, mounts and bytes are there", |desktop| {
+        Box::pin(second_life::run(desktop))
+    }),
+    ("quitting: with unsent data it asks, and goes on the next time", |desktop| {
+        Box::pin(quitting::run(desktop))
+    }),
+    ("many_buckets: five hundred of them, a menu that opens at once, and an idle app", |desktop| {
+        Box::pin(many_buckets::run(desktop))
+    }),
+];

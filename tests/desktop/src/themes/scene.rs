@@ -1,0 +1,97 @@
+//! A Hub, a home, and the app in it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use desktop::app::{Process, mounted};
+use desktop::browser::Page;
+use desktop::home::Home;
+use desktop::panel::TrayIcon;
+use desktop::wait::until;
+use rustix::process::Signal;
+use serde_json::json;
+use testkit::LocalHub;
+
+use crate::Desktop;
+
+pub struct Scene {
+    pub desktop: Arc<Desktop>,
+    pub home: Home,
+    pub hub: LocalHub,
+}
+
+/// The app as it runs now.
+pub struct Run {
+    pub page: Page,
+    pub icon: TrayIcon,
+    pub process: Process,
+}
+
+impl Scene {
+    pub fn new(desktop: Arc<Desktop>, hub: LocalHub) -> Scene {
+        Scene { desktop, home: Home::new(&hub), hub }
+    }
+
+    /// Starts the app with a window, so that there is a page to look at.
+    pub async fn start(&self, page: &str) -> Run {
+        let program = testkit::binary("bucketbar");
+        let page = Page::of(&self.home, &program, &["--page", page]).await;
+        let icon = self.desktop.panel.icon().await;
+        Run { page, icon, process: Process::running(&self.home).await }
+    }
+
+    /// Signs in by the shortest way: with a token that is pasted.
+    pub async fn sign_in(&self, run: &Run) {
+        let call = "const [token, done] = arguments; \
+             window.__TAURI_INTERNALS__.invoke('call', { name: 'sign_in_token', args: { token } }).then(() => done(''), done)";
+        let token = json!(self.hub.token());
+        let answer = run.page.client.execute_async(call, vec![token]).await;
+        assert!(answer.as_ref().is_ok_and(|answer| answer == ""), "signing in: {answer:?}");
+    }
+
+    /// Mounts by the tray.
+    pub async fn mount(&self, run: &Run, bucket: &str) -> PathBuf {
+        run.icon.click(bucket).await;
+        mounted(&self.home).await
+    }
+
+    /// Waits for a first line of the menu that holds `words`.
+    pub async fn status(&self, run: &Run, words: &str) {
+        until(&format!("“{words}” in the first line"), || async {
+            let line = run.icon.status().await;
+            if line.contains(words) { Ok(()) } else { Err(line) }
+        })
+        .await;
+    }
+
+    pub async fn icon(&self, run: &Run, state: &str) {
+        until(&format!("the icon “{state}”"), || async {
+            let shown = run.icon.shows().await;
+            if shown.as_deref() == Some(state) { Ok(()) } else { Err(shown) }
+        })
+        .await;
+    }
+
+    pub async fn picture(&self, page: &Page, name: &str) {
+        if let Some(file) = self.desktop.picture(name) {
+            page.picture(&file).await;
+        }
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.home.story());
+        }
+        if let Some(place) = desktop::app::mount_of(&self.home) {
+            let _ = std::process::Command::new("umount").args(["-f", "-l"]).arg(place).status();
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.process.kill(Signal::KILL);
+    }
+}
