@@ -49,7 +49,10 @@ fn secrets_file(room: &Room) -> PathBuf {
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    entries
+        .filter(|path| path.is_dir() || path.is_file()) // no sockets
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
 }
 
 fn tokens(room: &Room) -> Vec<String> {
