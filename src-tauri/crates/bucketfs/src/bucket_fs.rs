@@ -82,6 +82,9 @@ impl Config {
     }
 }
 
+/// Without a COMMIT by anybody, the space of removed files comes back after this long.
+const BURIED_WITHIN: Duration = Duration::from_secs(2);
+
 /// A file system over one bucket. Made by [`BucketFs::open`], ended by [`BucketFs::shutdown`].
 pub struct BucketFs {
     pub(crate) config: Config,
@@ -187,7 +190,7 @@ impl BucketFs {
         if let Err(error) = self.keep_what_the_queue_knows().await {
             tracing::warn!(%error, "what had failed was not stored; it is tried again after the start");
         }
-        if let Err(error) = self.names.sync().await {
+        if let Err(error) = self.sync_names().await {
             tracing::warn!(%error, "the state database was not synced at the end");
         }
         self.content.close().await;
@@ -255,14 +258,35 @@ impl BucketFs {
         self.staging.get(id).is_some_and(|staged| staged.with_layout(|layout| layout.dirty))
     }
 
-    /// Gives a staged copy up off the runtime's threads.
-    pub(crate) async fn retire(&self, id: FileId) {
+    /// On return every change of names acknowledged before the call is on stable storage, and the staged copies of
+    /// files that were removed before it are deleted.
+    pub(crate) async fn sync_names(&self) -> Result<()> {
+        let dead = self.staging.condemned();
+        self.names.sync().await?;
+        if dead.is_empty() {
+            return Ok(());
+        }
         let staging = self.staging.clone();
-        let _ = blocking(move || {
-            staging.retire(id, |_| true);
+        blocking(move || {
+            staging.bury(&dead);
             Ok(())
         })
-        .await;
+        .await
+    }
+
+    /// Files that were removed: their staged copies go as soon as the removal is on stable storage.
+    pub(crate) async fn condemn(&self, ids: Vec<FileId>) {
+        let staging = self.staging.clone();
+        let first = blocking(move || Ok(ids.into_iter().filter(|id| staging.condemn(*id)).count() > 0)).await;
+        let (Ok(true), Ok(fs)) = (first, self.this()) else { return };
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = fs.stop.cancelled() => {} // the end syncs, too
+                () = tokio::time::sleep(BURIED_WITHIN) => if let Err(error) = fs.sync_names().await {
+                    tracing::warn!(%error, "staged copies of removed files wait for the next sync");
+                }
+            }
+        });
     }
 
     pub(crate) async fn note_path(&self, staged: Arc<Staged>, path: String) {

@@ -12,6 +12,7 @@ use crate::local::litter;
 use crate::names::{Content, Layer, Node, Place, Tx, query};
 use crate::ops::free_name;
 use crate::staging::{Found, Staged};
+use crate::sync::saved_copies;
 
 /// Identity of this boot of the machine; after another boot no client remembers UNSTABLE data.
 pub fn boot_id() -> String {
@@ -35,15 +36,21 @@ pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()>
     let found = blocking(move || staging.recover()).await?;
     let boot = fs.config.boot.clone();
     let new_boot = begin_boot(fs).await?;
-    let (mut files, mut bytes) = (0u64, 0u64);
+    let (mut files, mut bytes, mut other_boot) = (0u64, 0u64, false);
     for one in found {
-        if !known_or_rebuilt(fs, &one, rebuilt.is_some() || one.boot != boot).await? {
-            fs.retire(one.staged.id).await;
+        // What is not edited the Hub has: without a row it was removed.
+        let edited = one.staged.with_layout(|layout| layout.dirty);
+        if !known_or_rebuilt(fs, &one, rebuilt.is_some() || (one.boot != boot && edited)).await? {
+            fs.condemn(vec![one.staged.id]).await;
             continue;
         }
         if one.boot != boot {
+            other_boot = true;
             if one.epoch_open {
                 close_lost_epoch(fs, &one.staged).await?;
+            } else if saved_copies::give_up(fs, one.staged.clone()).await? {
+                // Clean, so the Hub has it. An overwrite whose record was lost may have left bytes in the copy.
+                continue;
             }
             let (staged, boot) = (one.staged.clone(), boot.clone());
             blocking(move || {
@@ -60,6 +67,9 @@ pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()>
     }
     if new_boot {
         fs.sweep().await?;
+    }
+    if other_boot {
+        fs.sync_names().await?; // names found and made here are as good as any
     }
     if let Some(kept_at) = rebuilt {
         fs.tell(Event::DatabaseRebuilt { kept_at: kept_at.display().to_string(), files });
@@ -133,10 +143,9 @@ impl BucketFs {
                 Ok(gone.into_iter().map(|node| node.id).collect::<Vec<_>>())
             })
             .await?;
-        for id in &gone {
-            self.retire(*id).await;
-        }
-        Ok(gone.len() as u64)
+        let count = gone.len() as u64;
+        self.condemn(gone).await;
+        Ok(count)
     }
 }
 
@@ -160,7 +169,13 @@ async fn known_or_rebuilt(fs: &Arc<BucketFs>, found: &Found, rebuilt: bool) -> R
     }
     let (id, path, birth) = (found.staged.id, found.path.clone(), found.staged.birth.clone());
     let owner = (fs.config.uid, fs.config.gid);
-    let identity = found.staged.with_layout(|layout| layout.identity.clone());
+    let (size, base, identity) =
+        found.staged.with_layout(|layout| (layout.size, layout.base.clone(), layout.identity.clone()));
+    let base = match base.filter(|base| Some(&base.hash) == identity.as_ref()) {
+        Some(base) => Some(base),
+        // More was written since the last save: only its hash is known, and nobody reads by it.
+        None => identity.map(|hash| Content { hash, size: birth.base_size }),
+    };
     fs.names
         .change(move |tx| {
             let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -178,8 +193,9 @@ async fn known_or_rebuilt(fs: &Arc<BucketFs>, found: &Found, rebuilt: bool) -> R
             let mut node = Node::new(id, parent, &name, Kind::File, layer);
             (node.uid, node.gid) = owner;
             node.mode = birth.mode;
-            if let Some(hash) = identity.filter(|_| layer == Layer::Bucket) {
-                node.base = Some(Content { hash, size: birth.base_size });
+            node.size = size;
+            if layer == Layer::Bucket && base.is_some() {
+                node.base = base;
                 node.place = Place::Inherited;
             }
             tx.put(&node)
@@ -211,6 +227,8 @@ async fn close_lost_epoch(fs: &Arc<BucketFs>, staged: &Arc<Staged>) -> Result<()
         fs.note_path(staged.clone(), fs.work_key_path(id)).await;
         fs.tell(Event::KeptApart { path, kept_as });
     }
+    // Before the epoch is closed: closed and under its old name, half a file would go up as the whole.
+    fs.sync_names().await?;
     let staged = staged.clone();
     let closed = blocking(move || Ok(staged.close_epoch())).await?;
     if let Err(refusal) = closed {

@@ -48,6 +48,8 @@ pub struct Sighting {
     /// Files whose content others replaced or deleted: a saved copy of the old content must not be read any
     /// more.
     pub overtaken: Vec<FileId>,
+    /// Something of others is not shown, because a file of ours is on its way to that key or from it.
+    pub hides: bool,
     /// Edited files whose base the Hub does not refer to any more.
     pub lost_base: Vec<FileId>,
 }
@@ -107,14 +109,24 @@ pub fn take_away_unseen(
                 sighting.lost_base.push(child.id);
             }
             _ => {
-                child.gone = true;
-                tx.put(&child)?;
-                sighting.overtaken.push(child.id);
+                bury(tx, &mut child, outside, sighting)?;
                 changed = true;
             }
         }
     }
     Ok(changed)
+}
+
+/// Deleted elsewhere. Whoever has it open goes on seeing the clock that its saved copy showed, which goes now.
+fn bury(tx: &mut Tx<'_>, child: &mut Node, outside: &Outside<'_>, sighting: &mut Sighting) -> Result<()> {
+    if let Some(staged) = (outside.staged)(child.id) {
+        child.mtime = staged.mtime;
+        child.ctime = child.ctime.max(staged.mtime);
+    }
+    child.gone = true;
+    tx.put(child)?;
+    sighting.overtaken.push(child.id);
+    Ok(())
 }
 
 /// A folder without keys has no existence on the Hub. One that a person emptied here stays; one whose
@@ -139,9 +151,7 @@ fn folder_vanished(
             }
             keeps = true;
         } else {
-            child.gone = true;
-            tx.put(&child)?;
-            sighting.overtaken.push(child.id);
+            bury(tx, &mut child, outside, sighting)?;
         }
     }
     if keeps {
@@ -208,6 +218,7 @@ fn take_file(
                 || outside.edited(child.id)
                 || child.base.as_ref() == Some(&content)
             {
+                sighting.hides |= child.base.as_ref() != Some(&content);
                 return Ok(false); // ours is under way; the save compares identities
             }
             if let Some(staged) = (outside.staged)(child.id) {

@@ -127,7 +127,7 @@ impl BucketFs {
             .await?;
             match outcome {
                 Ok(moved) => {
-                    if durable && let Err(error) = self.names.sync().await {
+                    if durable && let Err(error) = self.sync_names().await {
                         // The bytes are safe, the name that leads to them may not be. The client throws them
                         // away and may keep the error from the program: as with every failed WRITE, a hole.
                         return Err(self.write_failed(&node, range, error).await);
@@ -190,7 +190,7 @@ impl BucketFs {
         } else if let Some(hole) = self.staging.refused.hole_of(id) {
             return Err(refused(hole, &self.path_of(&node)));
         }
-        if let Err(error) = self.names.sync().await {
+        if let Err(error) = self.sync_names().await {
             if self.names.failed_syncs() > MOST_ROTATIONS {
                 self.sync_failed(&node, &error.to_string());
                 return Err(error);

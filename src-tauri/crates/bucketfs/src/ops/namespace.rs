@@ -177,7 +177,8 @@ impl BucketFs {
                 Ok((change, child.id))
             })
             .await?;
-        self.retire(id).await;
+        self.condemn(vec![id]).await;
+        self.listings.reveal(&self.this()?, dir);
         self.queue.wake();
         Ok(change)
     }
@@ -204,9 +205,7 @@ impl BucketFs {
                 Ok((change, gone))
             })
             .await?;
-        for id in gone {
-            self.retire(id).await;
-        }
+        self.condemn(gone).await;
         self.queue.wake();
         Ok(change)
     }

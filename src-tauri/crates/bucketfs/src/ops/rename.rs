@@ -42,9 +42,8 @@ impl BucketFs {
         }
         let plan = Move { from_dir, from_name: from_name.to_vec(), to_dir, to_name: to_name.to_vec() };
         let (renamed, moved, gone) = self.names.change(move |tx| carry_out(tx, &plan, receipt)).await?;
-        for id in gone {
-            self.retire(id).await;
-        }
+        self.condemn(gone).await;
+        self.listings.reveal(&self.this()?, from_dir);
         if let Some(staged) = self.staging.get(moved) {
             let path = self.path_of(&*self.live(moved)?);
             self.note_path(staged, path).await;
@@ -136,8 +135,14 @@ fn replace(
     tx.remember_removed(&target, RemovedHow::Overwritten)?;
     let held = target.base.as_ref().map(|base| base.hash.clone());
     match query::actual_place(tx.db(), &target)? {
-        Some(path) if node.kind == Kind::File && goal == Some(path.as_str()) => node.expect = held,
-        Some(path) => tx.delete_later(&path, held.as_deref())?,
+        Some(path) => {
+            // Also where the node is going to: it may be moved on or removed before it gets there. The save that
+            // puts it there forgets the delete.
+            tx.delete_later(&path, held.as_deref())?;
+            if node.kind == Kind::File && goal == Some(path.as_str()) {
+                node.expect = held;
+            }
+        }
         None if node.kind == Kind::File => node.expect = target.expect.clone(),
         None => {}
     }

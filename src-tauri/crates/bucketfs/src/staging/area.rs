@@ -15,6 +15,7 @@ use super::pool::{FilePool, Paths};
 use super::refused::Refused;
 use super::staged::{Refusal, Staged, reopen_log};
 use crate::attr::FileId;
+use crate::durable::sync_folder_of;
 use crate::error::{Error, Result};
 use crate::faults::Faults;
 
@@ -25,6 +26,8 @@ pub struct StagingArea {
     folder: PathBuf,
     pool: Arc<FilePool>,
     files: RwLock<HashMap<FileId, Arc<Staged>>>,
+    /// Copies of removed files, whose removal may not be on stable storage yet.
+    condemned: Mutex<Vec<Arc<Staged>>>,
     /// One copy is made at a time, so that two first WRITEs of a file share one.
     creating: Mutex<()>,
     verifier: AtomicU64,
@@ -51,6 +54,7 @@ impl StagingArea {
             folder: folder.to_owned(),
             pool: Arc::new(FilePool::new(OPEN_SLOTS, faults)),
             files: RwLock::new(HashMap::new()),
+            condemned: Mutex::new(Vec::new()),
             creating: Mutex::new(()),
             verifier: AtomicU64::new(fresh_verifier()?),
         })
@@ -104,7 +108,35 @@ impl StagingArea {
         Ok(staged)
     }
 
-    /// Gives a copy up when `allowed` still says so; `true` when it is gone.
+    /// The file was removed for good: nobody can reach its copy any more. The two files stay until the removal is
+    /// on stable storage ([`StagingArea::bury`]): after a power cut before that the name is back, and so must be
+    /// what was committed. `true` when this is the first to wait.
+    pub fn condemn(&self, id: FileId) -> bool {
+        let _one = self.creating.lock();
+        let Some(staged) = self.files.write().remove(&id) else { return false };
+        staged.retire(|_| true);
+        let mut condemned = self.condemned.lock();
+        condemned.push(staged);
+        condemned.len() == 1
+    }
+
+    /// The copies condemned up to now.
+    pub fn condemned(&self) -> Vec<Arc<Staged>> {
+        self.condemned.lock().clone()
+    }
+
+    /// Deletes condemned copies whose removal is on stable storage.
+    pub fn bury(&self, dead: &[Arc<Staged>]) {
+        dead.iter().for_each(|staged| staged.delete_files());
+        // Else a power cut may bring the files back, and recovery makes a row for them.
+        if let Err(error) = sync_folder_of(&self.folder.join("any")) {
+            tracing::warn!(%error, "the staging folder was not synced");
+        }
+        self.condemned.lock().retain(|staged| !dead.iter().any(|one| Arc::ptr_eq(one, staged)));
+    }
+
+    /// Gives a copy up when `allowed` still says so, and deletes it; `true` when it is gone. What the row says of the
+    /// file must be on stable storage.
     pub fn retire(&self, id: FileId, allowed: impl FnOnce(&Layout) -> bool) -> bool {
         let Some(staged) = self.get(id) else {
             self.refused.forget(id);
@@ -114,6 +146,7 @@ impl StagingArea {
         if !staged.retire(allowed) {
             return false;
         }
+        staged.delete_files();
         let mut files = self.files.write();
         if files.get(&id).is_some_and(|current| Arc::ptr_eq(current, &staged)) {
             files.remove(&id);
@@ -172,9 +205,8 @@ impl StagingArea {
         let notes = named.into_iter().chain(taken).collect();
         let layout = Layout::replay(&records);
         let data = fs::File::options().write(true).open(&paths.data).map_err(disk)?;
-        if data.metadata().map_err(disk)?.len() > layout.size {
-            data.set_len(layout.size).map_err(disk)?;
-        }
+        // Longer: the record of what lies behind was lost. Shorter: bytes were lost that nobody had committed.
+        data.set_len(layout.size).map_err(disk)?;
         let epoch_open = !layout.unstable.is_empty();
         let staged = Arc::new(Staged::adopt(paths, self.pool.clone(), birth, layout, notes));
         Ok(Some(Found { staged, path, boot, epoch_open }))

@@ -87,8 +87,22 @@ impl Staged {
         }
         self.sync_log(&lease.file)?;
         self.look_at_log(&lease.file);
+        self.cut_surplus(&lease.file);
         lease.publish();
         Ok(())
+    }
+
+    /// The log says on stable storage how long the file is: what lies behind in the data file is of no use.
+    fn cut_surplus(&self, file: &Writable) {
+        let layout = self.layout.lock();
+        let surplus = file.data.metadata().is_ok_and(|meta| meta.len() > layout.size);
+        if layout.in_flight > 0 || !surplus {
+            return;
+        }
+        self.cut_snapshots(layout.size);
+        if let Err(error) = file.set_len(layout.size) {
+            tracing::warn!(file = %self.id, %error, "a staged file was not cut");
+        }
     }
 
     pub(super) fn sync_files(&self, file: &Writable) -> io::Result<()> {

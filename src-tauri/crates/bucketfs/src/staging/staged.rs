@@ -297,7 +297,8 @@ impl Staged {
         }
     }
 
-    /// Cuts or grows the file; zeros show where it grew.
+    /// Cuts or grows the file; zeros show where it grew. The data file itself is cut by the next COMMIT: a cut may
+    /// reach the disk before its record, and would take bytes along that were committed.
     pub fn resize(&self, size: u64) -> Result<Moved, Refusal> {
         let gate = self.gate.write();
         if gate.retired {
@@ -312,8 +313,6 @@ impl Staged {
         let mtime = Timestamp::after(layout.mtime);
         layout.generation += 1;
         lease.file.append(&[Record::Resized { size, mtime }])?;
-        self.cut_snapshots(size);
-        lease.file.set_len(size)?;
         layout.resized(size);
         layout.mtime = mtime;
         let after = (layout.size, layout.mtime);
@@ -462,7 +461,8 @@ impl Staged {
         Ok(())
     }
 
-    /// Gives the copy up if `allowed` still says so with everybody else shut out, and deletes its files.
+    /// Gives the copy up if `allowed` still says so with everybody else shut out. Its files stay until
+    /// [`Staged::delete_files`].
     pub fn retire(&self, allowed: impl FnOnce(&Layout) -> bool) -> bool {
         let mut gate = self.gate.write();
         if gate.retired || !allowed(&self.layout.lock()) {
@@ -470,6 +470,11 @@ impl Staged {
         }
         gate.retired = true;
         self.pool.forget(self.id);
+        true
+    }
+
+    /// Deletes the two files of a copy that was given up.
+    pub fn delete_files(&self) {
         // The log last: a data file without one is garbage, a log without data would promise bytes.
         for path in [&self.paths.data, &self.paths.log] {
             if let Err(error) = fs::remove_file(path)
@@ -478,7 +483,6 @@ impl Staged {
                 tracing::warn!(path = %path.display(), %error, "a staged file was not removed");
             }
         }
-        true
     }
 
     pub fn is_retired(&self) -> bool {

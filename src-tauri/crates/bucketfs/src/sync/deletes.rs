@@ -8,6 +8,7 @@ use hub::{BatchOp, HubError};
 use super::queue::{Key, judge};
 use super::syncer::note_offline;
 use super::watcher::{FEED_POINT, nearest_folder};
+use crate::attr::Kind;
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -28,8 +29,10 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
     let (mut wanted, mut taken) = (Vec::new(), Vec::new());
     for delete in part {
         let place = fs.names.ask(|db| match query::resolve(db, &delete.path)? {
-            Some(node) => Ok(Some(query::actual_place(db, &node)?)),
-            None => Ok(None),
+            // Only a file can be put at the key. A folder or symlink of that name has no key of its own, and the
+            // delete would wait for ever.
+            Some(node) if node.kind == Kind::File => Ok(Some(query::actual_place(db, &node)?)),
+            _ => Ok(None),
         })?;
         match place {
             None => wanted.push(delete),

@@ -35,6 +35,8 @@ pub struct Listings {
     /// How often the feed has named a folder: a listing that began before the last time is out of date.
     news: Mutex<HashMap<FileId, u64>>,
     looked: Mutex<HashMap<FileId, Instant>>,
+    /// Folders in which a file of ours hides what others have put at its key.
+    hiding: Mutex<HashSet<FileId>>,
     settled: Mutex<Settled>,
 }
 
@@ -124,6 +126,13 @@ impl Listings {
         let recent = self.looked.lock().get(&id).is_some_and(|when| when.elapsed() < RECENT);
         if recent {
             self.start(fs, id);
+        }
+    }
+
+    /// A file of ours went away from this folder, by its name or by its key: what it hid may show now.
+    pub fn reveal(&self, fs: &Arc<BucketFs>, id: FileId) {
+        if self.hiding.lock().remove(&id) {
+            self.folder_changed(fs, id);
         }
     }
 
@@ -265,6 +274,9 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
                 Ok(known)
             })
             .await?;
+        if sighting.hides {
+            fs.listings.hiding.lock().insert(id);
+        }
         for id in std::mem::take(&mut sighting.lost_base) {
             super::pin::begin(fs, id);
         }
@@ -279,6 +291,8 @@ async fn give_up_overtaken(fs: &Arc<BucketFs>, overtaken: Vec<FileId>) -> Result
     if overtaken.is_empty() {
         return Ok(());
     }
+    // After a power cut the rows must lead to the Hub's content: the copies will not.
+    fs.sync_names().await?;
     let staging = fs.staging.clone();
     blocking(move || {
         for id in overtaken {

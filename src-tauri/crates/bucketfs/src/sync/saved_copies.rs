@@ -69,14 +69,16 @@ fn is_saved(layout: &Layout) -> bool {
 
 /// The row takes over what the copy has shown (size and clock must not go back); then the copy goes, unless
 /// it was changed meanwhile.
-async fn give_up(fs: &Arc<BucketFs>, staged: Arc<Staged>) -> Result<bool> {
+pub(crate) async fn give_up(fs: &Arc<BucketFs>, staged: Arc<Staged>) -> Result<bool> {
     let (id, generation) = (staged.id, staged.with_layout(|layout| layout.generation));
-    let (size, mtime) = staged.with_layout(|layout| (layout.size, layout.mtime));
+    let (size, mtime, base) = staged.with_layout(|layout| (layout.size, layout.mtime, layout.base.clone()));
     let known = fs
         .names
         .change(move |tx| {
             let Some(mut node) = tx.node(id)? else { return Ok(false) };
             node.size = size;
+            // After a power cut the row may be older than the copy, from before its first save.
+            node.base = node.base.or(base);
             node.mtime = mtime;
             node.ctime = Timestamp(node.ctime.0.max(mtime.0));
             tx.put(&node)?;
@@ -86,6 +88,8 @@ async fn give_up(fs: &Arc<BucketFs>, staged: Arc<Staged>) -> Result<bool> {
     if !known {
         return Ok(false);
     }
+    // After a power cut the row must lead to the Hub's content: the copy will not.
+    fs.sync_names().await?;
     let staging = fs.staging.clone();
     let unchanged = move |layout: &Layout| {
         is_saved(layout) && layout.generation == generation && layout.mtime == mtime && layout.size == size

@@ -189,12 +189,14 @@ fn touched_folders(fs: &BucketFs, changes: &[RemoteChange]) -> Result<HashSet<Fi
     })
 }
 
-/// The folder the key lies in, or the nearest one above it that the tree knows.
+/// The folder the key lies in, or the nearest one above it that the tree knows the Hub to have: the listing of
+/// that one shows that the Hub has the next one too (a folder that was only here, and somebody put a file in it).
 pub fn nearest_folder(db: &rusqlite::Connection, path: &str) -> Result<FileId> {
     let mut path = path;
     while let Some((folder, _)) = path.rsplit_once('/') {
         if let Some(node) = query::resolve_placed(db, folder)?
             && node.kind == Kind::Directory
+            && query::actual_place(db, &node)?.is_some()
         {
             return Ok(node.id);
         }

@@ -39,6 +39,7 @@ pub struct DirtyRange {
 pub struct UploadSession {
     session: Arc<FileUploadSession>,
     stall: Duration,
+    bucket: Bucket,
 }
 
 impl Bucket {
@@ -51,7 +52,7 @@ impl Bucket {
             FileUploadSession::new(side.translator.clone()).await.map_err(|e| failure::of_data(e, failure))
         };
         let session = within(limits.upload_open, failure, open).await?;
-        Ok(UploadSession { session, stall: limits.upload_stall })
+        Ok(UploadSession { session, stall: limits.upload_stall, bucket: self.clone() })
     }
 
     /// Lengths of the segments (runs of one xorb, up to 64 MiB each) that make up the content, in order: what
@@ -165,7 +166,14 @@ impl UploadSession {
         let mut step = std::pin::pin!(step);
         loop {
             tokio::select! {
-                done = &mut step => return done.map_err(|e| failure::of_data(e, failure)),
+                done = &mut step => return done.map_err(|e| {
+                    let error = failure::of_data(e, failure);
+                    if error.is_about_access() {
+                        // The next session asks for new tokens.
+                        self.bucket.state.xet.forget_access();
+                    }
+                    error
+                }),
                 () = tokio::time::sleep(look) => {
                     let now = self.mark();
                     if now != mark {

@@ -1,0 +1,4 @@
+//! The reference model at work.
+
+mod hub_faults;
+mod random;
