@@ -117,7 +117,6 @@ impl TrayIcon {
     pub async fn open(&self) -> (Vec<Line>, Duration) {
         let began = Instant::now();
         let arguments = (0i32, -1i32, Vec::<&str>::new());
-        let _ = self.call("AboutToShow", &(0i32)).await;
         let Some(answer) = self.call("GetLayout", &arguments).await else {
             return (Vec::new(), began.elapsed());
         };

@@ -35,7 +35,9 @@ pub async fn run(desktop: Arc<Desktop>) {
 
 async fn signing_in(scene: &Scene, run: &Run) {
     scene.icon(run, "signed_out").await;
+    println!("    the icon is right");
     assert!(run.icon.line("Sign In…").await.is_some(), "the menu offers to sign in");
+    println!("    the menu is right");
     scene.picture(&run.page, "welcome").await;
     run.page.press("Sign in with your browser").await;
     let address =
