@@ -87,7 +87,9 @@ impl Page {
     pub async fn picture(&self, file: &Path) {
         let drawn = "const done = arguments[arguments.length - 1]; \
                      requestAnimationFrame(() => requestAnimationFrame(() => done(1)))";
-        let _: Result<Value, _> = self.client.execute_async(drawn, vec![]).await;
+        // A window that is not drawn (covered, or no compositor) never calls back.
+        let waited = self.client.execute_async(drawn, vec![]);
+        let _: Result<Result<Value, _>, _> = tokio::time::timeout(Duration::from_secs(2), waited).await;
         match self.client.screenshot().await {
             Ok(bytes) => {
                 std::fs::write(file, bytes).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
