@@ -157,7 +157,8 @@ impl Faults {
         if !self.0.armed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        match self.0.state.lock().take(step, part, file) {
+        let harm = self.0.state.lock().take(step, part, file); // who is slow holds nobody else up
+        match harm {
             None => Ok(()),
             Some(Harm::Io) => Err(rustix::io::Errno::IO.into()),
             Some(Harm::NoSpace) => Err(rustix::io::Errno::NOSPC.into()),
