@@ -62,7 +62,12 @@ async fn store_group(fs: &Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
         && let Ok(snapshot) = snapshot_of(fs, staged).await
         && let Some(edit) = edit_of(fs, &snapshot).await
     {
-        return vec![store_edit(fs, one.clone(), edit).await];
+        match store_edit(fs, one.clone(), edit).await {
+            Outcome::Failed(_, error) if error.class == ErrorClass::Rejected => {
+                tracing::info!(%error, "the file is sent whole");
+            }
+            outcome => return vec![outcome],
+        }
     }
     let session = match fs.bucket.start_upload().await {
         Ok(session) => session,
