@@ -1,0 +1,79 @@
+"""The local disk is full: the program is told, what was there stays whole, and space that comes back is used."""
+import os, subprocess, time
+
+from guestkit.data import digest, noise, same, sha256
+from guestkit.hub import Hub
+from guestkit.runner import say, test
+from guestkit.server import Mount, Server
+
+MIB = 1 << 20
+
+
+class SmallDisk:
+    """A tmpfs as the state directory's disk."""
+
+    def __init__(self, place, mebibytes):
+        self.place, self.path = place, place.folder("small")
+        done = place.run("mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "none", self.path)
+        assert done.returncode == 0, done.stderr
+        place.at_end(lambda: place.run("umount", "-l", self.path))
+
+    def fill(self, leave):
+        """Somebody else's file takes all but so many bytes."""
+        stats = os.statvfs(self.path)
+        (self.path / "ballast").write_bytes(bytes(max(0, stats.f_bavail * stats.f_frsize - leave)))
+
+    def empty(self):
+        (self.path / "ballast").unlink()
+
+
+def served(place, mebibytes, *arguments):
+    hub = Hub(place)
+    bucket = hub.create_bucket("full")
+    disk = SmallDisk(place, mebibytes)
+    server = Server(place, hub, bucket, "--reserve-bytes", 2 * MIB, *arguments, state="small/state")
+    return hub, bucket, disk, server, Mount(server)
+
+
+@test("cp into a full disk ends with ENOSPC; earlier files are whole; after space came back the copy works", 240)
+def told(place):
+    hub, bucket, disk, server, mount = served(place, 64)
+    place.run(*ctl(server, "pause"), env=server.env)
+    kept = noise(8 * MIB, 1)
+    (place.dir / "kept").write_bytes(kept)
+    (place.dir / "big").write_bytes(noise(40 * MIB, 2))
+    same("a copy that fits", place.run("cp", place.dir / "kept", mount / "kept").returncode, 0)
+    disk.fill(leave=14 * MIB)
+    refused = place.run("cp", place.dir / "big", mount / "big", seconds=200)
+    assert refused.returncode and "No space left" in refused.stderr, f"cp ended with {refused.returncode}: {refused.stderr}"
+    same("the earlier file", sha256(mount / "kept"), digest(kept))
+    disk.empty()
+    done = place.run("cp", place.dir / "big", mount / "big", seconds=120)
+    same("the copy after space came back", (done.returncode, done.stderr), (0, ""))
+    place.run(*ctl(server, "resume"), env=server.env)
+    server.sync(120)
+    same("on the Hub", {n: hub.sha256(bucket, n) for n in hub.files(bucket)},
+         {"kept": digest(kept), "big": digest(noise(40 * MIB, 2))})
+
+
+def ctl(server, command):
+    from guestkit.programs import program
+    return [program("bucketbarctl"), command, server.bucket, "--state", server.state]
+
+
+@test("a file that never fitted is not uploaded in part, and is named to the person", 200)
+def no_part(place):
+    hub, bucket, disk, server, mount = served(place, 48)
+    disk.fill(leave=12 * MIB)
+    (place.dir / "big").write_bytes(noise(30 * MIB, 3))
+    refused = place.run("dd", f"if={place.dir}/big", f"of={mount / 'big'}", "bs=1M", "conv=fsync", seconds=180)
+    assert refused.returncode, "dd said success"
+    time.sleep(4)
+    assert "big" not in hub.files(bucket), "a file with a hole was uploaded"
+    events = server.ctl("events").stdout
+    assert "big" in events, f"nobody was told: {events}"
+    os.remove(mount / "big")
+    disk.empty()
+    (mount / "small").write_text("fits")
+    server.sync()
+    same("on the Hub", sorted(hub.files(bucket)), ["small"])
