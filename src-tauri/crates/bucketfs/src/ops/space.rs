@@ -106,7 +106,9 @@ impl BucketFs {
             if let Some(promise) = self.ledger.promise(wanted, || self.available())? {
                 return Ok(promise);
             }
-            if self.make_room(wanted).await > 0
+            // Copies of removed files wait for their removal to be on stable storage: now it is worth a sync.
+            let buried = !self.staging.condemned().is_empty() && self.sync_names().await.is_ok();
+            if (self.make_room(wanted).await > 0 || buried)
                 && let Some(promise) = self.ledger.promise(wanted, || self.available())?
             {
                 return Ok(promise);

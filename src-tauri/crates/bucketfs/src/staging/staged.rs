@@ -297,8 +297,7 @@ impl Staged {
         }
     }
 
-    /// Cuts or grows the file; zeros show where it grew. The data file itself is cut by the next COMMIT: a cut may
-    /// reach the disk before its record, and would take bytes along that were committed.
+    /// Cuts or grows the file; zeros show where it grew.
     pub fn resize(&self, size: u64) -> Result<Moved, Refusal> {
         let gate = self.gate.write();
         if gate.retired {
@@ -313,6 +312,12 @@ impl Staged {
         let mtime = Timestamp::after(layout.mtime);
         layout.generation += 1;
         lease.file.append(&[Record::Resized { size, mtime }])?;
+        // A full disk gets its space back at once. The record goes first, to stable storage: a cut that reached the
+        // disk alone would take committed bytes along. Where it cannot, the next COMMIT cuts.
+        if size < before.0 && self.sync_log(&lease.file).is_ok() {
+            self.cut_snapshots(size);
+            lease.file.set_len(size)?;
+        }
         layout.resized(size);
         layout.mtime = mtime;
         let after = (layout.size, layout.mtime);
