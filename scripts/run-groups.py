@@ -9,8 +9,8 @@ import argparse, ast, json, os, pathlib, re, shutil, signal, subprocess, sys, th
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
 APPLE = "aarch64-apple-darwin"
-PACKAGES = ["btrfs-progs", "ca-certificates", "curl", "dmsetup", "e2fsprogs", "xfsprogs", "dbus-daemon", "gcc", "git", "gnome-keyring", "libc6-dev", "libsecret-tools", "make",
-            "pkg-config", "python3-venv", "xfsprogs"]
+PACKAGES = ["btrfs-progs", "ca-certificates", "curl", "dbus-daemon", "dmsetup", "e2fsprogs", "gcc", "git", "gnome-keyring", "libc6-dev",
+            "libsecret-tools", "make", "pkg-config", "python3-venv", "xfsprogs"]
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
 NEXTEST = re.compile(r"Summary .*?(\d+) tests? run: (\d+) passed")
 VITEST = re.compile(r"^ *Tests +(?:(\d+) failed \| )?(\d+) passed")
