@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """scripts/test [--full] [GROUP...]: sets up what is missing, builds, tests, and prints minutes by group.
 
-Groups, in this order: format, deny, build, unit, lint, ui, interop, guest, desktop, apple. Without names all of them run; a group
-that needs the programs builds them first. Each ends within its bound. Exit code 0 only when nothing failed.
+Groups, in this order: format, deny, build, unit, lint, ui, interop, packaging, guest, desktop, apple. Without names all of
+them run; a group that needs the programs builds them first. Each ends within its bound. Exit code 0 only when nothing failed.
 Last line of each group and of the whole: 'N passed, N failed'.
 """
 import argparse, ast, json, os, pathlib, re, shutil, signal, subprocess, sys, threading, time
@@ -91,15 +91,15 @@ def clippy(count, *what, env=None):
     count.step("cargo", "clippy", "--release", "--locked", *what, "--", "-D", "warnings", seconds=1500, env=env)
 
 
-def python_env():
-    """The interpreter with the official client."""
-    done = subprocess.run([REPO / "scripts/python-env"], check=True, text=True, stdout=subprocess.PIPE, timeout=900)
+def python_env(which="client"):
+    """An interpreter with pinned packages: the official client, or the linters."""
+    done = subprocess.run([REPO / "scripts/python-env", which], check=True, text=True, stdout=subprocess.PIPE, timeout=900)
     return done.stdout.strip().splitlines()[-1]
 
 
 def formatting(count, full):
     count.step("cargo", "fmt", "--all", "--check", seconds=120)
-    places = ["scripts/*", "tests/guest/**/*", "tests/interop/*"]
+    places = ["scripts/*", "tests/guest/**/*", "tests/interop/*", "tests/packaging/*"]
     files = [p for place in places for p in REPO.glob(place) if p.is_file()]
     for path in files:
         if path.suffix == ".py" or path.open("rb").read(22).startswith(b"#!/usr/bin/env python3"):
@@ -169,20 +169,40 @@ def ui(count, full):
 
 
 def install(programs, also):
-    """Installs Debian's packages (`also` too) of programs that are missing; which are missing still."""
-    if (packages := [package for program, package in programs.items() if not shutil.which(program)]) and shutil.which("dpkg-query"):
-        packages += also
-        say("installing", *packages)
-        sudo = [] if os.geteuid() == 0 else ["sudo"]
-        subprocess.run([*sudo, "apt-get", "update", "-q"], timeout=600)
-        subprocess.run([*sudo, "apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], timeout=900)
+    """Installs Debian's packages (`also` too) of what is missing; which programs are missing still."""
+    if shutil.which("dpkg-query"):
+        packages = [package for program, package in programs.items() if not shutil.which(program)]
+        apt_install(packages + debian_lacks(also))
     return [program for program in programs if not shutil.which(program)]
+
+
+def debian_lacks(packages):
+    """Which of Debian's packages are not installed."""
+    have = subprocess.run(["dpkg-query", "-Wf", "${Package} ${Status}\n", *packages], text=True, capture_output=True, timeout=60)
+    return [package for package in packages if f"{package} install ok installed" not in have.stdout]
+
+
+def apt_install(packages):
+    """Installs Debian's packages; nothing to do for none."""
+    if not packages:
+        return
+    say("installing", *packages)
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    subprocess.run([*sudo, "apt-get", "update", "-q"], check=True, timeout=600)
+    subprocess.run([*sudo, "apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], check=True, timeout=900)
 
 
 def interop(count, full):
     python = python_env()
     for proof in sorted(REPO.glob("tests/interop/prove_*.py")):
         count.step(python, "-B", proof.relative_to(REPO), seconds=900)
+
+
+def packaging(count, full):
+    """The bundle's layout, plists and workflows, as far as they can be looked at without a Mac."""
+    python = python_env("tools")
+    for proof in sorted(REPO.glob("tests/packaging/prove_*.py")):
+        count.step(python, "-B", proof.relative_to(REPO), seconds=600)
 
 
 def guest(count, full):
@@ -194,16 +214,18 @@ def guest(count, full):
         count.step("tests/guest/run", "--backend", backend, "seed_bug", "killed_server", seconds=5400, env=env)
 
 
-# What the app links (WebKit, the tray's library at run time) and what its tests play with.
-DESKTOP_PACKAGES = ["dbus", "dunst", "gnome-keyring", "libayatana-appindicator3-1", "libsecret-tools", "libwebkit2gtk-4.1-dev", "openbox",
-                    "webkit2gtk-driver", "xauth", "xdotool", "xvfb"]
+# What the app's tests play with, and what the app links (WebKit) or loads (the tray's library).
+DESKTOP_PROGRAMS = {"WebKitWebDriver": "webkit2gtk-driver", "dbus-run-session": "dbus-daemon", "dunst": "dunst",
+                    "gnome-keyring-daemon": "gnome-keyring", "openbox": "openbox", "secret-tool": "libsecret-tools", "xauth": "xauth",
+                    "xdotool": "xdotool", "xvfb-run": "xvfb"}
+DESKTOP_LIBRARIES = ["libayatana-appindicator3-1", "libwebkit2gtk-4.1-dev"]
 WINDOW = ["-p", "bucketbar", "--features", "window"]
 
 
 def desktop(count, full):
     """The app: lint, its own tests, and everything a person does with it, in a kernel that mounts."""
-    if not install("WebKitWebDriver", DESKTOP_PACKAGES):
-        return count.skip("WebKitGTK cannot be installed here: the app is not built")
+    if missing := install(DESKTOP_PROGRAMS, DESKTOP_LIBRARIES):
+        return count.skip(f"{', '.join(missing)} cannot be installed here: the app is not built")
     if not count.step("scripts/build-ui", seconds=300):
         return
     if not count.step("cargo", "build", "--release", "--locked", *WINDOW, seconds=2400):
@@ -223,28 +245,22 @@ def apple(count, full):
         if not listed or stream(["rustup", "target", "add", APPLE], 180, os.environ)[0]:
             return count.skip(f"the Rust target {APPLE} cannot be installed here: macOS-only lines are not checked")
     stub = {"CC_aarch64_apple_darwin": str(REPO / "scripts/stubcc"), "AR_aarch64_apple_darwin": shutil.which("ar") or "/usr/bin/ar"}
-    clippy(count, "--target", APPLE, env=stub)
+    clippy(count, "--workspace", "--exclude", "local-hub", "--all-targets", "--target", APPLE, env=stub)
     # The pages are compiled in; whether they are right is not asked here.
     (REPO / "ui/dist").mkdir(exist_ok=True)
     if full:    # never seen to end yet: not part of the short run before it was
         clippy(count, "--target", APPLE, *WINDOW, env=stub)
 
 
-GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "lint": lint, "ui": ui, "interop": interop, "guest": guest,
-          "desktop": desktop, "apple": apple}
+GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "lint": lint, "ui": ui, "interop": interop,
+          "packaging": packaging, "guest": guest, "desktop": desktop, "apple": apple}
 NEEDS_PROGRAMS = {"unit", "ui", "interop", "guest", "desktop"}
 
 
 def set_up():
     """What every group needs. Debian's packages only where Debian is; elsewhere it says what is missing."""
     if shutil.which("dpkg-query"):
-        have = subprocess.run(["dpkg-query", "-Wf", "${Package} ${Status}\n", *PACKAGES], text=True, capture_output=True)
-        missing = [p for p in PACKAGES if f"{p} install ok installed" not in have.stdout]
-        if missing:
-            say("installing", *missing)
-            sudo = [] if os.geteuid() == 0 else ["sudo"]
-            subprocess.run([*sudo, "apt-get", "update", "-q"], check=True, timeout=600)
-            subprocess.run([*sudo, "apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], check=True, timeout=900)
+        apt_install(debian_lacks(PACKAGES))
     for tool in "cargo", "cc":
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing. Rust comes from https://rustup.rs; a C compiler with your system's tools.")

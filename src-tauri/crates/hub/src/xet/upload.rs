@@ -100,7 +100,7 @@ impl Bucket {
         let failure = "Uploading the changed parts failed";
         let ranges: Vec<Range<u64>> = dirty.iter().map(|one| one.range.clone()).collect();
         if !ranges.is_empty() && base_size > 0 {
-            within(patience, failure, whole_segments(&side, &hash, &ranges)).await?;
+            within(patience, failure, whole_segments(&side, &hash, &ranges)).await.map_err(cannot_edit)?;
         }
         let inputs = dirty.into_iter().map(|d| DirtyInput {
             original_range: d.range,
@@ -110,14 +110,18 @@ impl Bucket {
         let edit =
             upload_ranges(side.translator.clone(), side.client.clone(), hash, base_size, inputs.collect());
         let edit = async { Box::pin(edit).await.map_err(|e| failure::of_data(e, failure)) };
-        let info = within(patience, failure, edit).await.map_err(|mut e| {
-            if matches!(e.status, Some(404 | 501)) {
-                e.class = ErrorClass::Rejected;
-            }
-            e
-        })?;
+        let info = within(patience, failure, edit).await.map_err(cannot_edit)?;
         uploaded(info)
     }
+}
+
+/// A storage that does not know the calls of an edit answers 404 or 501 to them: nothing to try again, the file goes
+/// up whole.
+fn cannot_edit(mut error: HubError) -> HubError {
+    if matches!(error.status, Some(404 | 501)) {
+        error.class = ErrorClass::Rejected;
+    }
+    error
 }
 
 /// xet-data 1.8.0 puts the new content together from whole segments of the original. Where the storage answers
