@@ -76,7 +76,7 @@ const DEEDS = {
   removed: tab(2),
   brokenList: async (page) => {
     await tab(1)(page);
-    await page.getByRole("button").waitFor();
+    await page.locator("main.alone").waitFor();
     page.faults.length = 0;
   },
   pauseMenu: click(".status-deeds [aria-haspopup=menu]"),

@@ -1,6 +1,6 @@
 // A popup list (one of many) and a popup menu (things to do). Both close on Escape, on a click elsewhere and on Tab,
 // give the focus back to their button, and are found by typing the first letters.
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { RefObject } from "preact";
 import { arrowTarget } from "./choices";
 import { Icon, type IconName } from "./icons";
@@ -159,7 +159,8 @@ export function Menu({ label, icon, compact, items }: MenuProps) {
   const flat = items.flat();
   useOutside(box, open, () => setOpen(false));
   const entries = () => Array.from(box.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? []);
-  useEffect(() => {
+  // Before the next key: one that comes sooner than a later effect would find no entry focused.
+  useLayoutEffect(() => {
     if (open) entries()[0]?.focus();
   }, [open]);
   const close = () => {

@@ -19,14 +19,13 @@ use crate::state_home::StateHome;
 const PROGRAM: &str = "bucketbar-keeper";
 /// Names the program, where it does not lie beside this one.
 const VARIABLE: &str = "BUCKETBAR_KEEPER_BIN";
-/// Added to the command line of a server that ends when everything is on the Hub.
-const FINISH: &str = "--finish";
-
 /// Whether and how a server uses the keeper.
 #[derive(Debug, Clone)]
 pub struct Keep {
     /// How the server is started again when it dies; `None`: somebody else sees to that.
     pub respawn: Option<Respawn>,
+    /// What is added to its command line while it is to end when everything is on the Hub.
+    pub finish: Option<&'static str>,
 }
 
 /// The keeper's place for this user; `None` where its program is not installed.
@@ -73,7 +72,7 @@ fn program() -> Option<PathBuf> {
 /// A held port's life beside its server's.
 pub(crate) struct Kept {
     holding: Arc<Holding>,
-    respawn: Option<Respawn>,
+    keep: Keep,
 }
 
 impl Kept {
@@ -90,22 +89,22 @@ impl Kept {
 
     /// A server that is finishing is started again as one that is. Ends with the sender.
     pub(crate) fn follow(&self, mut finishing: watch::Receiver<bool>) {
-        let Some(respawn) = self.respawn.clone() else { return };
+        let (Some(respawn), Some(word)) = (self.keep.respawn.clone(), self.keep.finish) else { return };
         let holding = Arc::downgrade(&self.holding);
         tokio::spawn(async move {
             while finishing.changed().await.is_ok() {
                 let Some(holding) = holding.upgrade() else { return };
                 let now = *finishing.borrow();
-                holding.set_respawn(Some(with_finish(respawn.clone(), now)));
+                holding.set_respawn(Some(with_finish(respawn.clone(), word, now)));
             }
         });
     }
 }
 
-fn with_finish(mut respawn: Respawn, finish: bool) -> Respawn {
-    respawn.args.retain(|arg| arg != FINISH);
+fn with_finish(mut respawn: Respawn, word: &str, finish: bool) -> Respawn {
+    respawn.args.retain(|arg| arg != word);
     if finish {
-        respawn.args.push(FINISH.to_owned());
+        respawn.args.push(word.to_owned());
     }
     respawn
 }
@@ -144,7 +143,7 @@ pub(crate) async fn listen(
     })??;
     let listener = TcpListener::from_std(listener)
         .map_err(|error| EngineError::new(format!("The listener is of no use ({error})."), "Try again."))?;
-    Ok((listener, holding.map(|holding| Kept { holding: Arc::new(holding), respawn: keep.respawn })))
+    Ok((listener, holding.map(|holding| Kept { holding: Arc::new(holding), keep })))
 }
 
 fn have(
@@ -202,8 +201,9 @@ mod tests {
             env: vec![],
             log: "/log".into(),
         };
-        let finishing = with_finish(with_finish(respawn.clone(), true), true);
+        let change = |respawn, finish| with_finish(respawn, "--finish", finish);
+        let finishing = change(change(respawn.clone(), true), true);
         assert_eq!(finishing.args, ["serve", "u/b", "--finish"]);
-        assert_eq!(with_finish(finishing, false), respawn);
+        assert_eq!(change(finishing, false), respawn);
     }
 }

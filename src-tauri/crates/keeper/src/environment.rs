@@ -14,6 +14,10 @@ const WHOLE: &[&str] = &[
     "TZ",
     "TMPDIR",
     "DBUS_SESSION_BUS_ADDRESS",
+    // Where an app with windows shows them.
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
     "HF_ENDPOINT",
     "HF_HOME",
     "HF_TOKEN_PATH",
@@ -54,7 +58,9 @@ mod tests {
 
     #[test]
     fn no_secret_and_all_that_is_needed() {
-        for name in ["HOME", "HF_ENDPOINT", "HF_TOKEN_PATH", "XDG_STATE_HOME", "BUCKETBAR_LOG", "LC_ALL"] {
+        for name in
+            ["HOME", "HF_ENDPOINT", "HF_TOKEN_PATH", "XDG_STATE_HOME", "BUCKETBAR_LOG", "LC_ALL", "DISPLAY"]
+        {
             assert!(may_be_kept(name, "x"), "{name}");
         }
         for name in

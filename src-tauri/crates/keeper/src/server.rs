@@ -275,23 +275,44 @@ impl Keeper {
         }
     }
 
+    /// A process may be the next life of several ports: each hears of its end.
     fn reap(&mut self) {
-        for entry in &mut self.entries {
-            let Some(child) = entry.child else { continue };
-            if !matches!(rustix::process::waitpid(Some(child), WaitOptions::NOHANG), Ok(None)) {
+        let mut children: Vec<Pid> = self.entries.iter().filter_map(|entry| entry.child).collect();
+        children.sort_unstable_by_key(|child| child.as_raw_nonzero());
+        children.dedup();
+        for child in children {
+            let in_order = match rustix::process::waitpid(Some(child), WaitOptions::NOHANG) {
+                Ok(None) => continue,
+                Ok(Some((_, status))) => status.exit_status() == Some(0),
+                Err(_) => false,
+            };
+            for entry in self.entries.iter_mut().filter(|entry| entry.child == Some(child)) {
                 entry.child = None;
-                if entry.plan == Plan::Started {
-                    entry.died(Duration::ZERO);
+                match entry.plan {
+                    // It was quit, or there was one already: nobody wants it back.
+                    Plan::Started if in_order => entry.plan = Plan::Nothing,
+                    Plan::Started => entry.died(Duration::ZERO),
+                    _ => {}
                 }
             }
         }
     }
 
+    /// One process for each command line: an app serves many ports.
     fn start_the_dead(&mut self) {
         let now = Instant::now();
-        for entry in &mut self.entries {
-            if matches!(entry.plan, Plan::StartAt(when) if when <= now) && entry.child.is_none() {
-                entry.start();
+        for at in 0..self.entries.len() {
+            let entry = &self.entries[at];
+            if !matches!(entry.plan, Plan::StartAt(when) if when <= now) || entry.child.is_some() {
+                continue;
+            }
+            let same = |other: &&Entry| other.registration.respawn == entry.registration.respawn;
+            match self.entries.iter().filter(same).find_map(|other| other.child) {
+                Some(child) => {
+                    self.entries[at].child = Some(child);
+                    self.entries[at].plan = Plan::Started;
+                }
+                None => self.entries[at].start(),
             }
         }
     }

@@ -244,6 +244,27 @@ fn one_that_dies_again_and_again_is_given_up_loudly_and_its_port_stays() {
 }
 
 #[test]
+fn an_app_of_many_ports_is_started_once_and_one_that_ended_in_order_no_more() {
+    let room = Room::new();
+    let starts = room.dir.path().join("starts");
+    let script = format!("echo started >>{}; sleep 2", starts.display());
+    let app = Respawn {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), script],
+        env: vec![],
+        log: room.dir.path().join("log"),
+    };
+    let names = ["a", "b", "c"];
+    let wants = |name: &&str| Registration { respawn: Some(app.clone()), ..room.wants(name, free_port()) };
+    let kept: Vec<_> = names.iter().map(|name| room.place.keep(wants(name)).unwrap()).collect();
+    drop(kept);
+    eventually("it is started", || starts.exists());
+    assert!(names.iter().all(|name| room.life(name) == Some(Life::Reviving)));
+    eventually("its orderly end is known", || names.iter().all(|name| room.life(name) == Some(Life::Dead)));
+    assert_eq!(fs::read_to_string(starts).unwrap(), "started\n");
+}
+
+#[test]
 fn a_newer_version_takes_over_in_the_same_process_with_every_port_and_connection() {
     let room = Room::new();
     let (port, other) = (free_port(), free_port());

@@ -48,7 +48,8 @@ pub async fn run(args: Serve) -> CommandResult {
 }
 
 fn config(args: Serve) -> ServeConfig {
-    let keep = (!args.no_keeper).then(|| Keep { respawn: args.detached.then(|| respawn(&args)).flatten() });
+    let keep = (!args.no_keeper)
+        .then(|| Keep { respawn: args.detached.then(|| respawn(&args)).flatten(), finish: Some("--finish") });
     let mut config = ServeConfig::new(args.bucket, args.state);
     config.keep = keep;
     config.port = args.port;

@@ -32,6 +32,7 @@ use super::slot::Slot;
 use super::wake::Wake;
 use super::{pulse, settings};
 use crate::error::EngineError;
+use crate::keeping::Respawn;
 use crate::state_home::StateHome;
 
 const EVENTS: usize = 256;
@@ -54,6 +55,9 @@ pub struct AppConfig {
     pub debounce: Option<Duration>,
     /// How often the Hub is tried while it is out of reach; by default 15 s.
     pub poll: Option<Duration>,
+    /// How this app is started again by the keeper when it dies while a bucket is served; `None`: somebody else
+    /// sees to that.
+    pub respawn: Option<Respawn>,
 }
 
 impl AppConfig {
@@ -77,6 +81,7 @@ impl AppConfig {
             mounts: Arc::new(System::default()),
             debounce: None,
             poll: None,
+            respawn: None,
         })
     }
 

@@ -58,7 +58,7 @@ impl App {
             if let Some(place) = slot.mount_point()
                 && self.config.mounts.unmount(&place, Force::No).await.is_ok()
             {
-                slot.set_mounted(None);
+                self.is_unmounted(&slot).await;
             }
         }));
         if tokio::time::timeout(POLITE, polite).await.is_err() {
@@ -116,7 +116,7 @@ impl App {
             let _one = slot.ops.lock().await;
             if let Some(place) = slot.mount_point() {
                 self.config.mounts.unmount(&place, Force::No).await?;
-                slot.set_mounted(None);
+                self.is_unmounted(&slot).await;
             }
             // The last word on what is unsent is the one after the kernel gave everything up.
             if let Some(live) = slot.live()
@@ -175,8 +175,8 @@ impl App {
                 let _one = slot.ops.lock().await;
                 let Some(place) = slot.mount_point() else { continue };
                 match self.config.mounts.unmount(&place, Force::No).await {
-                    Ok(()) => slot.set_mounted(None),
-                    Err(error) if error.reason == Reason::NotMounted => slot.set_mounted(None),
+                    Ok(()) => self.is_unmounted(&slot).await,
+                    Err(error) if error.reason == Reason::NotMounted => self.is_unmounted(&slot).await,
                     Err(error) => {
                         tracing::info!(bucket = slot.id, %error, "the end waits for a mount");
                         left += 1;

@@ -19,6 +19,7 @@ use super::slot::{Phase, Slot};
 use crate::bucket_path::BucketPath;
 use crate::control::ControlClient;
 use crate::endpoint::Endpoint;
+use crate::keeping::Keep;
 use crate::serving::{MountWindow, ServeConfig, Served};
 use crate::state_home::prefixes_overlap;
 
@@ -211,6 +212,7 @@ impl App {
         }
         config.debounce = self.config.debounce.unwrap_or(config.debounce);
         config.poll = self.config.poll.unwrap_or(config.poll);
+        config.keep = Some(Keep { respawn: self.config.respawn.clone(), finish: None });
         let served = Box::pin(Served::start(config)).await.map_err(serving_failed)?;
         for warning in served.warnings() {
             tracing::warn!(bucket = slot.id, "{warning}");
@@ -327,11 +329,11 @@ impl App {
         self.wake.urgent(Part::Buckets);
         match outcome {
             Ok(()) => {
-                self.is_unmounted(&slot);
+                self.is_unmounted(&slot).await;
                 Ok(Unmounted::Done)
             }
             Err(error) if error.reason == Reason::NotMounted => {
-                self.is_unmounted(&slot);
+                self.is_unmounted(&slot).await;
                 Ok(Unmounted::Done)
             }
             Err(error) if error.reason == Reason::Busy => {
@@ -351,9 +353,15 @@ impl App {
         }
     }
 
-    /// The mount is gone; the server goes on as long as something is to be sent.
-    fn is_unmounted(&self, slot: &Slot) {
+    /// The mount is gone, politely or not: what its kernel left open is closed. The server goes on as long as
+    /// something is to be sent.
+    pub(super) async fn is_unmounted(&self, slot: &Slot) {
         slot.set_mounted(None);
+        if let Some(live) = slot.live()
+            && let Err(error) = live.fs.client_is_gone().await
+        {
+            tracing::warn!(bucket = slot.id, %error, "what the kernel left is tidied up at the next start");
+        }
         slot.with_served(|served| served.set_finishing(true));
     }
 
@@ -377,7 +385,7 @@ impl App {
             match (slot.mount_point(), there) {
                 (Some(_), None) => {
                     let politely = slot.take_umnt();
-                    self.is_unmounted(&slot);
+                    self.is_unmounted(&slot).await;
                     if !politely {
                         self.tell_lost(&slot, "It was unmounted by force from outside.");
                     }

@@ -65,6 +65,7 @@ impl Desk {
             mounts: Arc::clone(&self.kernel) as Arc<dyn MountHost>,
             debounce: Some(Duration::from_millis(100)),
             poll: Some(Duration::from_millis(300)),
+            respawn: None,
         }
     }
 
