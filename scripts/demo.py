@@ -73,7 +73,7 @@ class LocalHub:
         if not line:
             stop(f"local-hub did not start: {(folder / 'local-hub.log').read_text()[-1500:]}")
         first = json.loads(line)
-        self.endpoint, self.token, self.bucket = first["endpoint"], first["token"], first["demoBucket"]
+        self.endpoint, self.token, self.user, self.bucket = (first[name] for name in ("endpoint", "token", "user", "demoBucket"))
 
     def api(self, path, **headers):
         request = urllib.request.Request(self.endpoint + path, headers={"Authorization": f"Bearer {self.token}", **headers})
@@ -156,8 +156,11 @@ def build_app():
     spec = importlib.util.spec_from_file_location("run_groups", REPO / "scripts/run-groups.py")
     groups = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(groups)
-    if platform.system() != "Darwin" and not groups.install("WebKitWebDriver", groups.DESKTOP_PACKAGES):
-        stop("the app needs WebKitGTK 4.1 (libwebkit2gtk-4.1-dev). Without it: scripts/run --headless")
+    if shutil.which("dpkg-query"):
+        try:
+            groups.apt_install(groups.debian_lacks(groups.DESKTOP_LIBRARIES))
+        except (OSError, subprocess.SubprocessError) as error:
+            stop(f"the app needs {' and '.join(groups.DESKTOP_LIBRARIES)} ({error}). Without them: scripts/run --headless")
     for argv in [REPO / "scripts/build-ui"], ["cargo", "build", "--release", "--locked", *groups.WINDOW]:
         if subprocess.run(argv, cwd=REPO).returncode:
             stop("the app could not be built; the lines above say why. Without a window: scripts/run --headless")
@@ -178,7 +181,17 @@ def show_app():
             "The app starts: click “Sign in with your browser”, then the bucket in the menu bar. Quit it there to end the demo.")
         if why := can_mount():
             say(f"NB: {why}: everything but the mount can be tried here.")
+        ends.callback(forget_sign_in, hub)
         sys.exit(subprocess.run([program("bucketbar"), "--page", "welcome"], env=env).returncode)
+
+
+def forget_sign_in(hub):
+    """The demo's sign-in goes from the person's keychain, where the app keeps it."""
+    service, account = "co.BucketBar.BucketBar", f"user-{hub.user} at {hub.endpoint}"
+    argv = ["security", "delete-generic-password", "-s", service, "-a", account] if platform.system() == "Darwin" \
+        else ["secret-tool", "clear", "service", service, "username", account]
+    if shutil.which(argv[0]):
+        subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
 
 
 def unmount_at_end(ctl, mount, env):

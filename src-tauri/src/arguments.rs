@@ -9,8 +9,7 @@ pub enum Arguments {
     /// Runs the app. The page is shown by a first start that was asked for it, and by every second start.
     Run {
         page: Option<Page>,
-        /// By launchd or systemd: nothing is shown, and nothing is handed over to them again.
-        supervised: bool,
+        by: By,
     },
     Help,
     Version,
@@ -18,15 +17,27 @@ pub enum Arguments {
     Wrong(String),
 }
 
+/// Who started the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Somebody looks: the first start welcomes, a second one shows itself in the first.
+    Person,
+    /// The session, or whoever brings it back after a crash: nothing is shown.
+    Nobody,
+    /// The same by launchd or systemd, which bring it back themselves.
+    Supervisor,
+}
+
 pub const HELP: &str = "\
 bucketbar: Hugging Face buckets in the menu bar
   --page PAGE   show activity, settings, welcome or new-bucket
-  --supervised  started with the session (by launchd or systemd)
+  --quiet       show nothing by itself
+  --supervised  the same, by launchd or systemd, which start it again after a crash
   --version     print the version
 Without a window: bucketbarctl.";
 
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Arguments {
-    let (mut page, mut supervised) = (None, false);
+    let (mut page, mut by) = (None, By::Person);
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         match word.to_str() {
@@ -38,7 +49,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Arguments {
                     );
                 }
             },
-            Some("--supervised") => supervised = true,
+            Some("--quiet") => by = By::Nobody,
+            Some("--supervised") => by = By::Supervisor,
             Some("--help" | "-h") => return Arguments::Help,
             Some("--version" | "-V") => return Arguments::Version,
             // macOS gave programs started by the Finder a process serial number; some tools still do.
@@ -46,7 +58,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Arguments {
             _ => return Arguments::Wrong(format!("{} is not understood.", word.to_string_lossy())),
         }
     }
-    Arguments::Run { page, supervised }
+    Arguments::Run { page, by }
 }
 
 #[cfg(test)]
@@ -59,12 +71,13 @@ mod tests {
 
     #[test]
     fn pages_and_nothing_else_are_understood() {
-        assert_eq!(parsed(&[]), Arguments::Run { page: None, supervised: false });
-        assert_eq!(parsed(&["-psn_0_12345"]), Arguments::Run { page: None, supervised: false });
-        assert_eq!(parsed(&["--supervised"]), Arguments::Run { page: None, supervised: true });
+        assert_eq!(parsed(&[]), Arguments::Run { page: None, by: By::Person });
+        assert_eq!(parsed(&["-psn_0_12345"]), Arguments::Run { page: None, by: By::Person });
+        assert_eq!(parsed(&["--supervised"]), Arguments::Run { page: None, by: By::Supervisor });
+        assert_eq!(parsed(&["--quiet"]), Arguments::Run { page: None, by: By::Nobody });
         assert_eq!(
             parsed(&["--page", "settings"]),
-            Arguments::Run { page: Some(Page::Settings), supervised: false }
+            Arguments::Run { page: Some(Page::Settings), by: By::Person }
         );
         assert!(matches!(parsed(&["--page"]), Arguments::Wrong(_)));
         assert!(matches!(parsed(&["--page", "x"]), Arguments::Wrong(_)));

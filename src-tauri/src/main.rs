@@ -6,7 +6,7 @@ use bucketbar::arguments::{self, Arguments};
 
 fn main() -> ExitCode {
     match arguments::parse(std::env::args_os().skip(1)) {
-        Arguments::Run { page, supervised } => bucketbar::window::run(page, supervised),
+        Arguments::Run { page, by } => bucketbar::window::run(page, by),
         Arguments::Help => print(arguments::HELP),
         Arguments::Version => print(concat!("bucketbar ", env!("CARGO_PKG_VERSION"))),
         Arguments::Wrong(sentence) => {

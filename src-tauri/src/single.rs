@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 pub enum Claim {
     First(Single),
-    /// It runs already. Whether it could be told to show the page.
+    /// It runs already. Whether it could be told to show the page; true when there was none to show.
     Second {
         told: bool,
     },
@@ -32,7 +32,7 @@ pub struct Single {
 impl Single {
     /// # Errors
     /// When the directory cannot be made or written to.
-    pub fn claim(folder: &Path, page: Page) -> io::Result<Claim> {
+    pub fn claim(folder: &Path, page: Option<Page>) -> io::Result<Claim> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let lock = OpenOptions::new()
             .create(true)
@@ -43,7 +43,7 @@ impl Single {
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Claim::First(Single { listener: listen(&folder.join(SOCKET)), _lock: lock })),
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                Ok(Claim::Second { told: tell(&folder.join(SOCKET), page) })
+                Ok(Claim::Second { told: page.is_none_or(|page| tell(&folder.join(SOCKET), page)) })
             }
             Err(error) => Err(error.into()),
         }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_second_start_shows_its_page_in_the_first() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
-        let Claim::First(first) = Single::claim(folder.path(), Page::Activity)? else {
+        let Claim::First(first) = Single::claim(folder.path(), Some(Page::Activity))? else {
             panic!("nobody was there")
         };
         let (sender, shown) = mpsc::channel();
@@ -116,8 +116,9 @@ mod tests {
                 let _ = sender.send(page);
             });
         });
+        assert!(matches!(Single::claim(folder.path(), None)?, Claim::Second { told: true }), "in silence");
         for page in [Page::Activity, Page::Settings] {
-            assert!(matches!(Single::claim(folder.path(), page)?, Claim::Second { told: true }));
+            assert!(matches!(Single::claim(folder.path(), Some(page))?, Claim::Second { told: true }));
             assert_eq!(shown.recv_timeout(PATIENCE), Ok(page));
         }
         Ok(())
@@ -126,16 +127,16 @@ mod tests {
     #[test]
     fn what_a_crash_left_behind_is_no_app() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
-        drop(Single::claim(folder.path(), Page::Activity)?);
+        drop(Single::claim(folder.path(), Some(Page::Activity))?);
         assert!(folder.path().join(SOCKET).exists(), "as after kill -9, the socket is still there");
-        assert!(matches!(Single::claim(folder.path(), Page::Activity)?, Claim::First(_)));
+        assert!(matches!(Single::claim(folder.path(), Some(Page::Activity))?, Claim::First(_)));
         Ok(())
     }
 
     #[test]
     fn nonsense_on_the_socket_shows_nothing_and_ends_nothing() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
-        let Claim::First(first) = Single::claim(folder.path(), Page::Activity)? else {
+        let Claim::First(first) = Single::claim(folder.path(), Some(Page::Activity))? else {
             panic!("nobody was there")
         };
         let (sender, shown) = mpsc::channel();
@@ -148,7 +149,7 @@ mod tests {
             let mut stream = UnixStream::connect(folder.path().join(SOCKET))?;
             let _ = stream.write_all(nonsense); // the other side reads 64 bytes and goes
         }
-        assert!(matches!(Single::claim(folder.path(), Page::Welcome)?, Claim::Second { told: true }));
+        assert!(matches!(Single::claim(folder.path(), Some(Page::Welcome))?, Claim::Second { told: true }));
         assert_eq!(shown.recv_timeout(PATIENCE), Ok(Page::Welcome));
         Ok(())
     }
@@ -157,7 +158,7 @@ mod tests {
     fn only_this_user_can_reach_it() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
         let home = folder.path().join("state");
-        let _first = Single::claim(&home, Page::Activity)?;
+        let _first = Single::claim(&home, Some(Page::Activity))?;
         let mode = |path: &Path| fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777);
         assert_eq!((mode(&home)?, mode(&home.join(SOCKET))?, mode(&home.join(LOCK))?), (0o700, 0o600, 0o600));
         Ok(())

@@ -34,9 +34,7 @@ pub fn unit(program: &Path) -> String {
 /// The autostart entry; it starts the app and cannot bring it back.
 pub fn autostart(program: &Path) -> String {
     let program = quoted(&program.to_string_lossy()).replace('\\', "\\\\");
-    format!(
-        "[Desktop Entry]\nType=Application\nName=BucketBar\nExec={program} --supervised\nTerminal=false\n"
-    )
+    format!("[Desktop Entry]\nType=Application\nName=BucketBar\nExec={program} --quiet\nTerminal=false\n")
 }
 
 /// One word of a command line, whatever is in it; `%` and `$` would be filled in.

@@ -22,6 +22,7 @@ use engine::app::App;
 use tauri::{AppHandle, Manager, RunEvent};
 use tokio::sync::watch;
 
+use crate::arguments::By;
 use crate::logs;
 use crate::page::Page;
 use crate::single::{Claim, Single};
@@ -40,7 +41,7 @@ impl Running {
 
 /// Runs the app until it is quit. Exit code 0 only for an orderly end: launchd and systemd bring it back after
 /// any other.
-pub fn run(page: Option<Page>, supervised: bool) -> ExitCode {
+pub fn run(page: Option<Page>, by: By) -> ExitCode {
     let state = match start::folder() {
         Ok(state) => state,
         Err(error) => return refuse(&error.to_string()),
@@ -53,7 +54,8 @@ pub fn run(page: Option<Page>, supervised: bool) -> ExitCode {
         }
     };
     log_panics();
-    let single = match Single::claim(&state, page.unwrap_or(Page::Activity)) {
+    let wanted = page.or_else(|| (by == By::Person).then_some(Page::Activity));
+    let single = match Single::claim(&state, wanted) {
         Ok(Claim::First(single)) => single,
         Ok(Claim::Second { told }) => {
             println!(
@@ -64,10 +66,10 @@ pub fn run(page: Option<Page>, supervised: bool) -> ExitCode {
         }
         Err(error) => return refuse(&format!("{} cannot be used: {error}", state.display())),
     };
-    build(page, supervised, single, level)
+    build(page, by, single, level)
 }
 
-fn build(page: Option<Page>, supervised: bool, single: Single, level: Option<logs::Level>) -> ExitCode {
+fn build(page: Option<Page>, by: By, single: Single, level: Option<logs::Level>) -> ExitCode {
     let (engine, started) = watch::channel(None);
     let app = tauri::Builder::default()
         .manage(Running { started })
@@ -87,7 +89,7 @@ fn build(page: Option<Page>, supervised: bool, single: Single, level: Option<log
                 windows::open(&handle, page, None);
             }
             life::watch_signals(handle.clone());
-            let wish = start::Wish { page_shown: page.is_some(), supervised, level };
+            let wish = start::Wish { page_shown: page.is_some(), by, level };
             tauri::async_runtime::spawn(start::engine(handle, wish, engine));
             Ok(())
         })

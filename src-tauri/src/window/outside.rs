@@ -43,7 +43,7 @@ impl Outside for Desktop {
 }
 
 /// What a session starts: the AppImage as a whole, else this program.
-fn program() -> std::io::Result<PathBuf> {
+pub fn program() -> std::io::Result<PathBuf> {
     match std::env::var_os("APPIMAGE").map(PathBuf::from).filter(|path| path.is_absolute()) {
         Some(image) => Ok(image),
         None => std::env::current_exe(),

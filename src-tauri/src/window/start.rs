@@ -1,23 +1,25 @@
 //! Starting the engine beside the tray.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::StateHome;
 use engine::app::api::error::AppResult;
 use engine::app::{App, AppConfig};
+use engine::keeping::Respawn;
 use tauri::AppHandle;
 use tokio::sync::watch;
 
-use super::outside::Desktop;
+use super::outside::{self, Desktop};
 use super::{dialogs, events, windows};
+use crate::arguments::By;
 use crate::logs;
 use crate::page::Page;
 
 /// How the app was asked to start.
 pub struct Wish {
     pub page_shown: bool,
-    pub supervised: bool,
+    pub by: By,
     pub level: Option<logs::Level>,
 }
 
@@ -29,11 +31,11 @@ pub fn folder() -> engine::Result<PathBuf> {
 
 /// Starts the engine, hands it out, and follows its events to the end of the app.
 pub async fn engine(app: AppHandle, wish: Wish, started: watch::Sender<Option<Arc<App>>>) {
-    match start().await {
+    match start(wish.by).await {
         Ok(engine) => {
             started.send_replace(Some(engine.clone()));
             // The first time there is nobody signed in: without a window nothing would be seen to happen.
-            if !wish.page_shown && !wish.supervised && engine.state().accounts.is_empty() {
+            if !wish.page_shown && wish.by == By::Person && engine.state().accounts.is_empty() {
                 windows::open(&app, Page::Welcome, None);
             }
             events::follow(app, engine, wish.level).await;
@@ -46,6 +48,20 @@ pub async fn engine(app: AppHandle, wish: Wish, started: watch::Sender<Option<Ar
     }
 }
 
-async fn start() -> AppResult<Arc<App>> {
-    App::start(AppConfig::discover(Arc::new(Desktop))?).await
+async fn start(by: By) -> AppResult<Arc<App>> {
+    let mut config = AppConfig::discover(Arc::new(Desktop))?;
+    if by != By::Supervisor {
+        config.respawn = respawn(&config.state_dir);
+    }
+    App::start(config).await
+}
+
+/// How the keeper brings this app back after a crash.
+fn respawn(state: &Path) -> Option<Respawn> {
+    Some(Respawn {
+        program: outside::program().ok()?,
+        args: vec!["--quiet".to_owned()],
+        env: engine::keeping::environment(),
+        log: logs::folder(state).join("relaunched.log"),
+    })
 }

@@ -16,8 +16,13 @@ pub struct Process(u32);
 impl Process {
     /// The app that runs in this home, as soon as it does.
     pub async fn running(home: &Home) -> Process {
-        let home = format!("HOME={}", home.path().display());
-        Process(until("the app runs", || async { app_in(&home).ok_or("no such process") }).await)
+        Process(until("the app runs", || async { app_in(home).ok_or("no such process") }).await)
+    }
+
+    /// The app that came after this one, as soon as it runs.
+    pub async fn next(&self, home: &Home) -> Process {
+        let next = || async { app_in(home).filter(|id| *id != self.0).ok_or("no such process") };
+        Process(until("the app runs again", next).await)
     }
 
     pub fn id(&self) -> u32 {
@@ -57,19 +62,11 @@ impl Process {
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
         line.split_whitespace().next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default() / 1024
     }
+}
 
-    /// This process and all below it.
-    pub fn family(&self) -> Vec<u32> {
-        let mut family = vec![self.0];
-        let all = processes();
-        let mut at = 0;
-        while at < family.len() {
-            let parent = family[at];
-            family.extend(all.iter().filter(|(_, above)| *above == parent).map(|(id, _)| *id));
-            at += 1;
-        }
-        family
-    }
+/// Every process of this person's: the app, its web view, the keeper.
+pub fn all_in(home: &Home) -> Vec<u32> {
+    processes().into_iter().map(|(id, _)| id).filter(|id| lives_in(*id, home)).collect()
 }
 
 /// Command line and environment of a process, as they can be read from outside.
@@ -89,13 +86,17 @@ fn processes() -> Vec<(u32, u32)> {
     .collect()
 }
 
-fn app_in(home: &str) -> Option<u32> {
+fn lives_in(id: u32, home: &Home) -> bool {
+    let home = format!("HOME={}", home.path().display());
+    let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == home.as_bytes())
+}
+
+/// The app's process in this home.
+pub fn app_in(home: &Home) -> Option<u32> {
     let ours = |id: u32| {
         let exe = fs::read_link(format!("/proc/{id}/exe")).unwrap_or_default();
-        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-        exe.file_name().is_some_and(|name| name.to_string_lossy().starts_with("bucketbar"))
-            && !exe.to_string_lossy().contains("bucketbarctl")
-            && environment.split(|byte| *byte == 0).any(|variable| variable == home.as_bytes())
+        exe.file_name().is_some_and(|name| name == "bucketbar") && lives_in(id, home)
     };
     let found: Vec<(u32, u32)> = processes().into_iter().filter(|(id, _)| ours(*id)).collect();
     // A child of the app's may be the same program; the app is the one whose parent is not.

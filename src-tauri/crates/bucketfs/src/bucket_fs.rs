@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::attr::{FileId, Timestamp};
 use crate::content::Content as ContentCache;
+use crate::departed::Departed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events};
 use crate::faults::Faults;
@@ -103,6 +104,7 @@ pub struct BucketFs {
     /// Edits whose base is being fetched.
     pub(crate) pins: Mutex<HashSet<FileId>>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) departed: Departed,
     /// Owns every task of this bucket; all end by `stop`.
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -126,6 +128,7 @@ impl BucketFs {
             files_on_hub: AtomicU64::new(0),
             pins: Mutex::default(),
             ledger: Arc::default(),
+            departed: Departed::default(),
             listings: Listings::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -10,6 +10,8 @@ pub enum Event {
     WriteFailed {
         path: String,
         cause: String,
+        /// The disk had no room.
+        full: bool,
     },
     /// Local disk could not be synced: a new epoch began, the client sends again.
     SyncToDiskFailed {

@@ -10,6 +10,7 @@
 pub mod attr;
 mod bucket_fs;
 pub mod content;
+mod departed;
 mod durable;
 pub mod error;
 pub mod event;

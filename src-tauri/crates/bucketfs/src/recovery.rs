@@ -140,11 +140,12 @@ impl BucketFs {
                 for node in &gone {
                     tx.erase(node.id)?;
                 }
-                Ok(gone.into_iter().map(|node| node.id).collect::<Vec<_>>())
+                Ok(gone)
             })
             .await?;
         let count = gone.len() as u64;
-        self.condemn(gone).await;
+        gone.iter().for_each(|node| self.departed.note(node.id, &node.name));
+        self.condemn(gone.into_iter().map(|node| node.id).collect()).await;
         Ok(count)
     }
 }

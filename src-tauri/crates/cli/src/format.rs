@@ -1,8 +1,13 @@
 //! Sizes, times, tables and the sentences that several commands say.
 
-use engine::{ItemState, QueueItem, Status};
+use engine::{ItemState, QueueItem, Status, app};
 
 pub use engine::words::{files, size};
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
 
 /// A moment, in UTC.
 pub fn time(ms: i64) -> String {
@@ -32,48 +37,10 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// One line about everything: what is saved and what is not.
+/// One line about a bucket, in the words that the app has for it.
 pub fn state_line(status: &Status) -> String {
-    let mut parts = Vec::new();
-    if status.read_only {
-        parts.push("Read-only".to_owned());
-    }
-    if status.failed > 0 {
-        let need = if status.failed == 1 { "needs" } else { "need" };
-        parts.push(format!("{} {need} you", files(status.failed)));
-    }
-    let moving = status.queued + status.uploading + status.waiting;
-    if moving > 0 {
-        parts.push(moving_line(status, moving));
-    } else if status.failed == 0 && status.all_saved {
-        parts.push("All saved".to_owned());
-    } else if status.failed == 0 && status.held_deletes == 0 {
-        parts.push("Being written".to_owned());
-    }
-    if status.held_deletes > 0 {
-        let wait = if status.held_deletes == 1 { "deletion waits" } else { "deletions wait" };
-        parts.push(format!("{} {wait} for your word", status.held_deletes));
-    }
-    if status.conflicts > 0 {
-        let conflicts = if status.conflicts == 1 { "conflict" } else { "conflicts" };
-        parts.push(format!("{} {conflicts}", status.conflicts));
-    }
-    if status.local_only > 0 {
-        let items = if status.local_only == 1 { "item" } else { "items" };
-        parts.push(format!("{} {items} on this machine only", status.local_only));
-    }
-    parts.join(" · ")
-}
-
-fn moving_line(status: &Status, moving: u64) -> String {
-    let left = size(status.unsent_bytes);
-    if status.paused {
-        return format!("Paused: {} waiting ({left})", files(moving));
-    }
-    if !status.online {
-        return format!("Offline: {} waiting ({left})", files(moving));
-    }
-    format!("Uploading {} ({left} left)", files(moving))
+    let line = app::of_servers([status], now_ms()).line;
+    if status.read_only { format!("Read-only · {line}") } else { line }
 }
 
 /// What an item of the queue is doing, and what the person can do.
@@ -117,11 +84,15 @@ mod tests {
     }
 
     #[test]
-    fn one_line_says_it_all() {
+    fn the_line_is_that_of_the_app() {
         let saved = Status { all_saved: true, online: true, ..Status::default() };
         assert_eq!(state_line(&saved), "All saved");
-        let local = Status { local_only: 3, ..saved.clone() };
-        assert_eq!(state_line(&local), "All saved · 3 items on this machine only");
+        assert_eq!(state_line(&Status { read_only: true, ..saved.clone() }), "Read-only · All saved");
+        let local = state_line(&Status { local_only: 3, ..saved });
+        assert!(
+            local.starts_with("3 items on this ") && local.ends_with(" only · the rest is saved"),
+            "{local}"
+        );
         let busy = Status {
             all_saved: false,
             online: true,
@@ -131,13 +102,14 @@ mod tests {
             unsent_bytes: 2_000_000,
             ..Status::default()
         };
-        assert_eq!(state_line(&busy), "1 file needs you · Uploading 2 files (2.0 MB left)");
+        assert_eq!(state_line(&busy), "1 file needs you · uploading 2 files");
+        assert_eq!(state_line(&Status { failed: 0, ..busy.clone() }), "Uploading 2 files · 2.0 MB left");
         let paused = Status { paused: true, failed: 0, ..busy.clone() };
-        assert_eq!(state_line(&paused), "Paused: 2 files waiting (2.0 MB)");
+        assert_eq!(state_line(&paused), "Paused · 2 files waiting");
         let offline = Status { online: false, failed: 0, ..busy };
-        assert_eq!(state_line(&offline), "Offline: 2 files waiting (2.0 MB)");
+        assert_eq!(state_line(&offline), "Offline: 2 files waiting");
         let writing = Status { online: true, ..Status::default() };
-        assert_eq!(state_line(&writing), "Being written");
+        assert_eq!(state_line(&writing), "Saving 1 file");
     }
 
     #[test]

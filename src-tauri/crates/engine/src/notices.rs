@@ -5,9 +5,9 @@
 //! again raises a count, so that a storm of one cause cannot drive out the others.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
-use bucketfs::{Event, Timestamp};
+use bucketfs::{BucketFs, Event, FileId, Timestamp};
 use nfs::types::nfsstat3;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,8 @@ pub struct Notices {
     state: Mutex<State>,
     /// The last number given, for those who wait for news.
     latest: watch::Sender<u64>,
+    /// Whose files it is about.
+    names: OnceLock<Weak<BucketFs>>,
 }
 
 #[derive(Default)]
@@ -102,7 +104,7 @@ struct State {
 
 impl Default for Notices {
     fn default() -> Self {
-        Notices { state: Mutex::default(), latest: watch::Sender::new(0) }
+        Notices { state: Mutex::default(), latest: watch::Sender::new(0), names: OnceLock::new() }
     }
 }
 
@@ -134,6 +136,16 @@ impl Notices {
         let mut state = self.state.lock();
         let index = state.causes.iter().rposition(|cause| cause.0 == file)?;
         state.causes.remove(index).map(|(_, what, advice)| (what, advice))
+    }
+
+    /// From now on files are called by their names.
+    pub(crate) fn name_files_of(&self, fs: &Arc<BucketFs>) {
+        // Told once, when the bucket is opened.
+        let _ = self.names.set(Arc::downgrade(fs));
+    }
+
+    fn name_of(&self, file: u64) -> Option<String> {
+        self.names.get()?.upgrade()?.name_for_words(FileId(file))
     }
 
     fn add(&self, kind: NoticeKind, path: Option<String>, what: String, advice: String) {
@@ -183,20 +195,21 @@ impl State {
 impl bucketfs::Events for Notices {
     fn tell(&self, event: Event) {
         let bytes = if let Event::Saved { bytes, .. } = &event { *bytes } else { 0 };
+        let disk_full = matches!(&event, Event::WriteFailed { full: true, .. });
         let (kind, path, what, advice) = worded(event);
         if kind.is_news_only() {
             tracing::info!(?kind, "{what}");
         } else {
             tracing::warn!(?kind, "{what} {advice}");
         }
-        self.add_call(kind, path, what, advice, Call { bytes, ..Call::default() });
+        self.add_call(kind, path, what, advice, Call { bytes, disk_full, ..Call::default() });
     }
 }
 
 fn worded(event: Event) -> (NoticeKind, Option<String>, String, String) {
     use NoticeKind as K;
     match event {
-        Event::WriteFailed { path, cause } => {
+        Event::WriteFailed { path, cause, .. } => {
             let what = format!("Part of {path} could not be written: {}", sentence(&cause));
             let advice = "Save the file again; until then it is not uploaded.".to_owned();
             (K::WriteFailed, Some(path), what, advice)
@@ -282,7 +295,7 @@ impl nfs::Observer for Notices {
         let what = format!("{} failed: {what}", failed.procedure);
         self.add_call(
             NoticeKind::CallFailed,
-            None,
+            self.name_of(failed.file),
             what,
             advice,
             Call { procedure: Some(failed.procedure), disk_full: full, bytes: 0 },
@@ -291,10 +304,13 @@ impl nfs::Observer for Notices {
 
     fn stale(&self, failed: nfs::Failed) {
         let cause = self.cause_of(failed.file);
-        let (why, advice) = cause.unwrap_or_default();
-        let what = format!("{} was answered STALE: the file is gone for good. {why}", failed.procedure);
-        tracing::warn!(procedure = failed.procedure, file = failed.file, "stale: {why}");
-        self.add(NoticeKind::Stale, None, what.trim_end().to_owned(), advice);
+        tracing::warn!(procedure = failed.procedure, file = failed.file, ?cause, "stale");
+        let name = self.name_of(failed.file);
+        let file = name.as_deref().unwrap_or("A file");
+        let what = format!(
+            "{file} was removed while a program had it open; what that program still writes is lost."
+        );
+        self.add(NoticeKind::Stale, name, what, "Save it from the program again, as a new file.".to_owned());
     }
 
     fn panicked(&self, failed: nfs::Failed, message: &str) {
@@ -332,7 +348,7 @@ mod tests {
     fn the_same_told_again_raises_a_count() {
         let notices = Notices::new();
         for _ in 0..3 {
-            notices.tell(Event::WriteFailed { path: "a".into(), cause: "disk full".into() });
+            notices.tell(Event::WriteFailed { path: "a".into(), cause: "disk full".into(), full: true });
             notices.tell(saved("b"));
         }
         let told = notices.after(0);

@@ -296,6 +296,7 @@ impl Start {
         };
         let notices = Notices::new();
         let fs = self.open_file_system(read_only.is_some(), Arc::clone(&notices)).await?;
+        notices.name_files_of(&fs);
         let (listener, kept) = self.listen().await?;
         match self.serve(read_only, notices, fs, listener) {
             Ok(served) => {

@@ -23,6 +23,7 @@ const SENTENCE: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(3);
 /// How often a started server is looked after, and how often folders are.
 const CHILD_LOOK: Duration = Duration::from_millis(100);
+const DYING_LOOK: Duration = Duration::from_millis(5);
 const FOLDER_LOOK: Duration = Duration::from_secs(5);
 const MAX_GUESTS: usize = 512;
 
@@ -145,8 +146,12 @@ impl Keeper {
     fn pause(&self) -> Duration {
         let now = Instant::now();
         let of_entry = |entry: &Entry| match entry.plan {
+            // Its last life is a moment from being reaped.
+            Plan::StartAt(_) if entry.child.is_some() => Some(DYING_LOOK),
             Plan::StartAt(when) => Some(when.saturating_duration_since(now)),
-            _ => entry.child.map(|_| CHILD_LOOK),
+            Plan::Started => Some(CHILD_LOOK),
+            // One that serves tells of its end by its connection.
+            Plan::Nothing | Plan::GivenUp => None,
         };
         let soonest = self.entries.iter().filter_map(of_entry).min();
         let idle = if self.entries.is_empty() { IDLE } else { FOLDER_LOOK };

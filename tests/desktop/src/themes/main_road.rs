@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use desktop::app::{open_words, unmounted, write};
+use desktop::app::{all_in, open_words, unmounted, write};
 use desktop::browser::Page;
 use desktop::wait::until;
 use testkit::{Fault, Harm, LocalHub, bytes};
@@ -28,7 +28,7 @@ pub async fn run(desktop: Arc<Desktop>) {
     a_fault_at_the_hub(&scene, &run, &mount).await;
     a_disk_that_does_not_sync(&scene, &run, &mount).await;
     a_conflict(&scene, &run, &mount).await;
-    no_token_anywhere(&scene, &run);
+    no_token_anywhere(&scene);
     a_second_start(&scene).await;
     signing_out(&scene, &run).await;
 }
@@ -170,7 +170,7 @@ async fn a_conflict(scene: &Scene, run: &Run, mount: &Path) {
     println!("    a conflict keeps both and has its row");
 }
 
-fn no_token_anywhere(scene: &Scene, run: &Run) {
+fn no_token_anywhere(scene: &Scene) {
     let tokens = scene.desktop.secrets.tokens();
     assert!(
         !tokens.is_empty(),
@@ -179,7 +179,7 @@ fn no_token_anywhere(scene: &Scene, run: &Run) {
     );
     let files = scene.home.files_with(&tokens);
     assert!(files.is_empty(), "tokens in files: {files:?}");
-    for id in run.process.family() {
+    for id in all_in(&scene.home) {
         let words = open_words(id);
         let leaked =
             tokens.iter().any(|token| words.windows(token.len()).any(|window| window == token.as_bytes()));

@@ -5,6 +5,7 @@ mod many_buckets;
 mod quitting;
 mod scene;
 mod second_life;
+mod troubles;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,9 +19,13 @@ pub const ALL: &[(&str, Theme)] = &[
     ("main_road: sign in, mount by the tray, copy, fail, retry, conflict, sign out", |desktop| {
         Box::pin(main_road::run(desktop))
     }),
-    ("second_life: killed in the middle, started again, mounts and bytes are there", |desktop| {
+    ("second_life: killed in the middle it comes back by itself, mounts and bytes are there", |desktop| {
         Box::pin(second_life::run(desktop))
     }),
+    (
+        "troubles: each failure is told once, with the file's name, and goes when it is in order again",
+        |desktop| Box::pin(troubles::run(desktop)),
+    ),
     ("quitting: with unsent data it asks, and goes on the next time", |desktop| {
         Box::pin(quitting::run(desktop))
     }),

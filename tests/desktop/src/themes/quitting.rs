@@ -35,7 +35,7 @@ pub async fn run(desktop: Arc<Desktop>) {
     assert!(scene.hub.client().paths("alice/photos").is_empty(), "it could not be sent");
 
     scene.hub.faults().clear();
-    let _again = start(&scene.home, &["--supervised"]);
+    let _again = start(&scene.home, &["--quiet"]);
     let process = Process::running(&scene.home).await;
     until("the Hub has it", || async {
         let paths = scene.hub.client().paths("alice/photos");

@@ -1,11 +1,14 @@
 //! A Hub, a home, and the app in it.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use desktop::app::{Process, mounted};
 use desktop::browser::Page;
 use desktop::home::Home;
+use desktop::notifications::Told;
 use desktop::panel::TrayIcon;
 use desktop::wait::until;
 use rustix::process::Signal;
@@ -13,6 +16,9 @@ use serde_json::json;
 use testkit::LocalHub;
 
 use crate::Desktop;
+
+/// Long enough for a second notification to come, were there one.
+const QUIET: Duration = Duration::from_secs(4);
 
 pub struct Scene {
     pub desktop: Arc<Desktop>,
@@ -70,6 +76,29 @@ impl Scene {
             if shown.as_deref() == Some(state) { Ok(()) } else { Err(shown) }
         })
         .await;
+    }
+
+    /// What the disk does wrong from now on; nothing for an empty text.
+    pub fn disk(&self, orders: &str) {
+        let file = self.home.disk_faults();
+        let done = if orders.is_empty() { fs::remove_file(file) } else { fs::write(file, orders) };
+        done.unwrap_or_else(|error| panic!("orders for the disk: {error}"));
+    }
+
+    /// The one notification that came since the last look; `title` and `body` are in it, and no other comes.
+    pub async fn told_once(&self, title: &str, body: &[&str]) -> Told {
+        until(&format!("a notification “{title}”"), || async {
+            if self.desktop.dunst.displayed() > 0 { Ok(()) } else { Err("none") }
+        })
+        .await;
+        tokio::time::sleep(QUIET).await;
+        let told = self.desktop.dunst.put_away();
+        assert_eq!(told.len(), 1, "not one: {told:#?}");
+        let told = told[0].clone();
+        assert!(told.title.contains(title), "{told:?}");
+        assert!(body.iter().all(|words| told.body.contains(words)), "{told:?}");
+        println!("    told: “{}” “{}”", told.title, told.body.replace('\n', " "));
+        told
     }
 
     pub async fn picture(&self, page: &Page, name: &str) {

@@ -1,9 +1,10 @@
-//! `kill -9` while a bucket is mounted and something is unsent; the next start takes it all up.
+//! `kill -9` while a bucket is mounted and something is unsent: the app comes back by itself and takes it all up.
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
-use desktop::app::{Process, mount_of, start, write};
+use desktop::app::{app_in, mount_of, write};
 use desktop::wait::until;
 use rustix::process::Signal;
 use testkit::{Fault, Harm, LocalHub};
@@ -25,15 +26,15 @@ pub async fn run(desktop: Arc<Desktop>) {
     scene.hub.faults().clear();
     assert!(mount_of(&scene.home).is_some(), "the kernel still has it");
 
-    let _second = start(&scene.home, &["--supervised"]);
-    let process = Process::running(&scene.home).await;
+    // Nobody starts it: the keeper does, and has held the port meanwhile.
+    let process = first.process.next(&scene.home).await;
     let icon = scene.desktop.panel.icon().await;
     until("the mount answers again", || async {
         let read = tokio::task::spawn_blocking({
             let file = mount.join("unsent.txt");
             move || fs::read(file)
         });
-        match tokio::time::timeout(std::time::Duration::from_secs(10), read).await {
+        match tokio::time::timeout(Duration::from_secs(10), read).await {
             Ok(Ok(Ok(bytes))) if bytes == b"not on the Hub yet" => Ok(()),
             other => Err(format!("{other:?}")),
         }
@@ -52,5 +53,7 @@ pub async fn run(desktop: Arc<Desktop>) {
     write(&mount.join("later.txt"), b"written in the second life").unwrap_or_else(|error| panic!("{error}"));
     process.kill(Signal::TERM);
     process.ended().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(app_in(&scene.home).is_none(), "what was ended in order stays ended");
     println!("    the mount lived on, and what was unsent is on the Hub");
 }

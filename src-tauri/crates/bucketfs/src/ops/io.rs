@@ -142,7 +142,7 @@ impl BucketFs {
                         self.staging.new_epoch(); // other bytes of this mount may be lost with it
                     }
                     let error = refused(refusal, &self.path_of(&node)); // its hole is there already
-                    self.tell(Event::WriteFailed { path: self.path_of(&node), cause: error.to_string() });
+                    self.tell_write_failed(&node, &error);
                     return Err(error);
                 }
             }
@@ -162,8 +162,13 @@ impl BucketFs {
             Ok(())
         })
         .await;
-        self.tell(Event::WriteFailed { path: self.path_of(node), cause: error.to_string() });
+        self.tell_write_failed(node, &error);
         error
+    }
+
+    fn tell_write_failed(&self, node: &Node, error: &Error) {
+        let full = error.kind == ErrorKind::NoSpace;
+        self.tell(Event::WriteFailed { path: self.path_of(node), cause: error.to_string(), full });
     }
 
     /// "Safe on this disk": data, extents and all names acknowledged before are on stable storage when the

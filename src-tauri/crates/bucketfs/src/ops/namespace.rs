@@ -158,11 +158,11 @@ impl BucketFs {
     /// Removes a file or symlink. The Hub is told later, by the queue.
     pub async fn remove(&self, dir: FileId, name: &[u8], receipt: Option<Receipt<Change>>) -> Result<Change> {
         self.prepare_change(dir, name).await?;
-        let name = name.to_vec();
+        let removed = name.to_vec();
         let (change, id) = self
             .names
             .change(move |tx| {
-                let child = tx.child(dir, &name)?.ok_or_else(|| not_found(&name))?;
+                let child = tx.child(dir, &removed)?.ok_or_else(|| not_found(&removed))?;
                 if child.kind == Kind::Directory {
                     return Err(Error::new(
                         ErrorKind::IsDirectory,
@@ -177,6 +177,7 @@ impl BucketFs {
                 Ok((change, child.id))
             })
             .await?;
+        self.departed.note(id, name);
         self.condemn(vec![id]).await;
         self.listings.reveal(&self.this()?, dir);
         self.queue.wake();

@@ -3,6 +3,7 @@
 use crate::attr::{Change, FileId, Kind, Timestamp};
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, ErrorKind, Result};
+use crate::local::litter;
 use crate::names::removed::RemovedHow;
 use crate::names::{Layer, Node, Place, Tx, query};
 use crate::receipt::Receipt;
@@ -42,6 +43,11 @@ impl BucketFs {
         }
         let plan = Move { from_dir, from_name: from_name.to_vec(), to_dir, to_name: to_name.to_vec() };
         let (renamed, moved, gone) = self.names.change(move |tx| carry_out(tx, &plan, receipt)).await?;
+        if litter::is_silly(to_name) {
+            // Removed while a program has it open: this is how a kernel asks for that.
+            self.departed.note(moved, from_name);
+        }
+        gone.iter().for_each(|id| self.departed.note(*id, to_name));
         self.condemn(gone).await;
         self.listings.reveal(&self.this()?, from_dir);
         if let Some(staged) = self.staging.get(moved) {

@@ -3,7 +3,7 @@
 use engine::control::ControlClient;
 use engine::control::api::EngineStatus;
 use engine::mounter::{self, OwnMount};
-use engine::{Result, StateHome};
+use engine::{Result, StateHome, app};
 use serde::Serialize;
 
 use super::{print_json, print_line};
@@ -55,6 +55,10 @@ async fn all(json: bool) -> CommandResult {
         vec![known.bucket.clone(), place, state]
     };
     let rows: Vec<Vec<String>> = known.iter().map(row).collect();
+    let running: Vec<_> = known.iter().filter_map(|known| known.engine.as_ref().map(|e| &e.sync)).collect();
+    if !running.is_empty() {
+        print_line(&app::of_servers(running, format::now_ms()).line);
+    }
     print_line(&format::table(&rows));
     Ok(Outcome::Done)
 }

@@ -47,14 +47,26 @@ pub(super) fn of_notice(bucket: &str, notice: &Notice) -> Option<Happening> {
     })
 }
 
-/// A failed call is told by the file system too, with the file's name: then the bare one says nothing new.
-pub(super) fn is_said_better(notice: &Notice, all: &[Notice]) -> bool {
-    let better = match (notice.kind, notice.procedure.as_deref()) {
-        (NoticeKind::CallFailed, Some("WRITE" | "SETATTR")) => NoticeKind::WriteFailed,
-        (NoticeKind::CallFailed, Some("COMMIT")) => NoticeKind::SyncToDiskFailed,
-        _ => return false,
+/// A failed call is told by the file system too, with the file's cause: then the bare one says nothing new. `all` came
+/// with it, `unsolved` stands already: while a part of a file is not written, each COMMIT of it fails again.
+pub(super) fn is_said_better<'a>(
+    notice: &Notice,
+    all: &[Notice],
+    mut unsolved: impl Iterator<Item = &'a ActivityEntry>,
+) -> bool {
+    use ActivityKind as A;
+    let of_a_file = matches!(notice.procedure.as_deref(), Some("WRITE" | "SETATTR" | "COMMIT"));
+    if notice.kind != NoticeKind::CallFailed || !of_a_file {
+        return false;
+    }
+    let same = |path: &Option<String>| notice.path.is_none() || *path == notice.path;
+    let better = |other: &Notice| {
+        matches!(other.kind, NoticeKind::WriteFailed | NoticeKind::SyncToDiskFailed) && same(&other.path)
     };
-    !notice.disk_full && all.iter().any(|other| other.kind == better)
+    all.iter().any(better)
+        || unsolved.any(|entry| {
+            matches!(entry.kind, A::WriteFailed | A::SyncFailed | A::DiskFull) && same(&entry.path)
+        })
 }
 
 /// The rows that follow from the state as it is.
@@ -211,5 +223,34 @@ mod tests {
         {
             assert_eq!(kind(quiet, None, false), None, "{quiet:?}");
         }
+    }
+
+    #[test]
+    fn a_commit_that_fails_again_and_again_for_one_hole_is_one_row_and_another_files_is_its_own() {
+        let standing = |kind: ActivityKind, path: &str| ActivityEntry {
+            id: 1,
+            kind,
+            bucket: Some("a/b".into()),
+            path: Some(path.into()),
+            what: String::new(),
+            advice: String::new(),
+            count: 1,
+            first_ms: 0,
+            last_ms: 0,
+            solved: false,
+            actions: vec![],
+        };
+        let commit = notice(NoticeKind::CallFailed, Some("COMMIT"), false);
+        let written = notice(NoticeKind::WriteFailed, None, false);
+        let nothing = || std::iter::empty();
+        assert!(is_said_better(&commit, &[written.clone(), commit.clone()], nothing()));
+        for kind in [ActivityKind::WriteFailed, ActivityKind::SyncFailed, ActivityKind::DiskFull] {
+            assert!(is_said_better(&commit, &[], [standing(kind, "a")].iter()), "{kind:?}");
+            assert!(!is_said_better(&commit, &[], [standing(kind, "other")].iter()), "{kind:?}");
+        }
+        assert!(!is_said_better(&commit, &[], nothing()), "nobody else says it");
+        assert!(!is_said_better(&written, &[], [standing(ActivityKind::WriteFailed, "a")].iter()));
+        let read = notice(NoticeKind::CallFailed, Some("READ"), false);
+        assert!(!is_said_better(&read, &[written], nothing()));
     }
 }

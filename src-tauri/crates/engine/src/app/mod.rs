@@ -42,3 +42,4 @@ mod store;
 mod wake;
 
 pub use self::core::{App, AppConfig, AppEvents};
+pub use self::reduce::of_servers;

@@ -12,6 +12,7 @@ use bucketfs::{ItemState, QueueItem};
 use tokio::time::Instant;
 
 use super::api::accounts::{AccountHealth, HfCliOffer, SignIn};
+use super::api::activity::ActivityEntry;
 use super::api::buckets::{BucketSync, Conflict, HeldDeletes};
 use super::api::event::{AppEvent, Part};
 use super::api::queue::{FailureClass, QueueRow, RowState};
@@ -21,7 +22,7 @@ use super::api::{BucketId, Ms};
 use super::core::{App, now};
 use super::notify::{Choice, Notifier};
 use super::rates::{Going, Rates};
-use super::reduce::{Facts, Held, reduce};
+use super::reduce::{Facts, Held, machine, reduce};
 use super::slot::Slot;
 use super::{decisions, happenings, shown};
 use crate::words;
@@ -148,7 +149,12 @@ impl Pulse {
                     slot.note_umnt();
                     unmounted = true;
                 }
-                if happenings::is_said_better(notice, &notices) {
+                let said = {
+                    let ledger = app.ledger.lock();
+                    let here = |entry: &&ActivityEntry| entry.bucket.as_deref() == Some(slot.id.as_str());
+                    happenings::is_said_better(notice, &notices, ledger.unsolved().filter(here))
+                };
+                if said {
                     continue;
                 }
                 if let Some(happening) = happenings::of_notice(&slot.id, notice) {
@@ -326,11 +332,6 @@ fn facts(app: &App, seen: &[Seen], bytes_per_s: Option<u64>, now_ms: Ms) -> Fact
         last_saved: seen.iter().filter_map(|one| one.sync.last_saved_ms).max().map(clock),
         machine: machine().to_owned(),
     }
-}
-
-/// What this machine is called in sentences.
-pub(super) fn machine() -> &'static str {
-    if cfg!(target_os = "macos") { "Mac" } else { "computer" }
 }
 
 fn bytes_left(rows: &[QueueRow]) -> u64 {

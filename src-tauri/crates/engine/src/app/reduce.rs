@@ -5,7 +5,7 @@
 
 use super::api::Ms;
 use super::api::state::{AppStatus, Icon};
-use crate::words::{counted, duration, files, size};
+use crate::words::{self, counted, duration, files, size};
 
 /// What is known at one moment.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +79,42 @@ pub fn reduce(facts: &Facts) -> AppStatus {
         offline_cause: facts.offline.clone(),
         last_saved_ms: facts.last_saved.as_ref().map(|(at, _)| *at),
     }
+}
+
+/// The same of servers without an app, by what they say of themselves: what the command line shows. What an app alone
+/// knows (accounts, troubles, speed) is left out.
+pub fn of_servers<'a>(all: impl IntoIterator<Item = &'a bucketfs::Status>, now_ms: Ms) -> AppStatus {
+    let clock = |at: Ms| (at, words::moment(at, now_ms));
+    let mut facts = Facts { signed_in: true, machine: machine().to_owned(), ..Facts::default() };
+    let mut last_saved = None;
+    for one in all {
+        let counted = one.queued + one.uploading + one.waiting + one.failed + one.held_deletes;
+        facts.served += 1;
+        facts.queued += one.queued;
+        facts.uploading += one.uploading;
+        // What is being written at this moment is in no queue yet.
+        facts.waiting += one.waiting + u64::from(!one.all_saved && counted == 0);
+        facts.failed += one.failed;
+        facts.held_deletes += one.held_deletes;
+        facts.conflicts += one.conflicts;
+        facts.local_only += one.local_only;
+        facts.bytes_left += one.unsent_bytes;
+        if one.paused && !one.all_saved {
+            facts.paused = true;
+            facts.paused_until = one.paused_until_ms.map(clock);
+        }
+        if !one.online {
+            facts.offline = Some(one.offline_cause.clone().unwrap_or_default());
+        }
+        last_saved = last_saved.max(one.last_saved_ms);
+    }
+    facts.last_saved = last_saved.map(clock);
+    reduce(&facts)
+}
+
+/// What this machine is called in sentences.
+pub(super) fn machine() -> &'static str {
+    if cfg!(target_os = "macos") { "Mac" } else { "computer" }
 }
 
 fn icon(facts: &Facts) -> Icon {

@@ -7,7 +7,8 @@ use super::api::BucketId;
 use super::api::buckets::{Bucket, BucketSync, OwnerGroup, OwnerKind};
 use super::api::state::{About, AppState, AppStatus, BucketList};
 use super::core::App;
-use super::pulse::{self, Seen};
+use super::pulse::Seen;
+use super::reduce;
 use super::slot::Slot;
 use crate::sign_in;
 
@@ -33,7 +34,7 @@ pub(super) fn state(app: &App, seen: &[Seen], status: AppStatus) -> AppState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hub: app.accounts.origin().to_owned(),
             os: std::env::consts::OS.to_owned(),
-            machine: format!("this {}", pulse::machine()),
+            machine: format!("this {}", reduce::machine()),
             can_mount: mount_problem.is_none(),
             mount_problem,
             can_oauth: sign_in::client_id_for(&app.config.endpoint, settings.client_id.as_deref()).is_ok(),

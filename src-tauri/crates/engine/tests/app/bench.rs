@@ -21,7 +21,8 @@ use engine::mounter::{self, Blocker, Force, MountError, Reason, Wanted};
 use nfs3_client::tokio::{TokioConnector, TokioIo};
 use nfs3_client::{Nfs3Connection, Nfs3ConnectionBuilder};
 use nfs3_types::nfs3::{
-    COMMIT3args, CREATE3args, Nfs3Option, WRITE3args, createhow3, diropargs3, nfs_fh3, sattr3, stable_how,
+    COMMIT3args, CREATE3args, LOOKUP3args, Nfs3Option, READ3args, REMOVE3args, WRITE3args, createhow3,
+    diropargs3, nfs_fh3, sattr3, stable_how,
 };
 use nfs3_types::rpc::{auth_unix, opaque_auth};
 use nfs3_types::xdr_codec::Opaque;
@@ -223,6 +224,27 @@ impl Kernel {
         }
         let args = COMMIT3args { file, offset: 0, count: 0 };
         connection.commit(&args).await.unwrap().unwrap();
+    }
+
+    /// Removes a file of the mount, as a program does.
+    pub async fn remove(&self, bucket: &Bucket, name: &str) {
+        let mut connections = self.connections.lock().await;
+        let (connection, root) = connections.get_mut(&place(bucket)).unwrap();
+        let object = diropargs3 { dir: root.clone(), name: name.as_bytes().into() };
+        connection.remove(&REMOVE3args { object }).await.unwrap().unwrap();
+    }
+
+    /// The names in the mount, and the content of one of them.
+    pub async fn read(&self, bucket: &Bucket, name: &str) -> Option<Vec<u8>> {
+        let mut connections = self.connections.lock().await;
+        let (connection, root) = connections.get_mut(&place(bucket)).unwrap();
+        let what = diropargs3 { dir: root.clone(), name: name.as_bytes().into() };
+        let found = match connection.lookup(&LOOKUP3args { what }).await.unwrap() {
+            nfs3_types::nfs3::Nfs3Result::Ok(found) => found,
+            nfs3_types::nfs3::Nfs3Result::Err(_) => return None,
+        };
+        let args = READ3args { file: found.object, offset: 0, count: 1 << 20 };
+        Some(connection.read(&args).await.unwrap().unwrap().data.as_ref().to_vec())
     }
 
     /// As somebody at a terminal with `umount -f`: nobody is told.

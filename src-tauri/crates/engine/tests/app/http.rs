@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::bench::Desk;
 
-async fn api(app: &Arc<App>, ui: Option<std::path::PathBuf>) -> HttpAddress {
+pub async fn api(app: &Arc<App>, ui: Option<std::path::PathBuf>) -> HttpAddress {
     let api = HttpApi::bind(Arc::clone(app), 0, ui).await.unwrap();
     let address = api.address();
     tokio::spawn(api.serve());
@@ -34,6 +34,15 @@ async fn raw(address: &HttpAddress, head: &str, body: &str) -> (u16, String) {
     let answer = tokio::task::spawn_blocking(exchange).await.unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+/// One command, as a page calls it.
+pub async fn call(address: &HttpAddress, name: &str, args: Value) -> Value {
+    let head = format!("POST /api/call/{name} HTTP/1.1\r\nhost: HOST\r\nauthorization: Bearer TOKEN");
+    let (status, body) = raw(address, &head, &args.to_string()).await;
+    let answer = serde_json::from_str(&body).unwrap_or(Value::Null);
+    assert_eq!(status, 200, "{name} {args}: {answer}");
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod decisions;
 mod http;
 mod keyring;
 mod life;
