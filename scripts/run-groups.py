@@ -11,6 +11,7 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 APPLE = "aarch64-apple-darwin"
 PACKAGES = ["btrfs-progs", "ca-certificates", "curl", "dbus-daemon", "dmsetup", "e2fsprogs", "gcc", "git", "gnome-keyring", "libc6-dev",
             "libsecret-tools", "make", "pkg-config", "python3-venv", "xfsprogs"]
+TOOLS = {"fsx": "0.3.2"}
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
 NEXTEST = re.compile(r"Summary .*?(\d+) tests? run: (\d+) passed")
 VITEST = re.compile(r"^ *Tests +(?:(\d+) failed \| )?(\d+) passed")
@@ -143,6 +144,16 @@ def have_nextest():
     return stream(["cargo", "install", "--locked", "cargo-nextest"], 1500, os.environ)[0] == 0
 
 
+def tool(crate):
+    """A program of the tests out of crates.io, in this machine's cache; built once."""
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "bucketbar/tools"
+    program = home / "bin" / crate
+    if not program.exists():
+        say(f"{crate} is missing; building it (once)")
+        stream(["cargo", "install", "--locked", "--root", str(home), f"{crate}@{TOOLS[crate]}"], 1200, os.environ)
+    return str(program)
+
+
 def unit(count, full):
     env = {"BUCKETBAR_FULL": "1"} if full else {}
     run = ["nextest", "run", "--no-tests=pass"] if have_nextest() else ["test"]
@@ -206,7 +217,9 @@ def packaging(count, full):
 
 
 def guest(count, full):
-    env = {"PYTHON_ENV": python_env()}
+    if missing := install({"fio": "fio", "rsync": "rsync"}, []):
+        count.skip(f"{', '.join(missing)} cannot be installed here: a part of the theme workloads is not run")
+    env = {"PYTHON_ENV": python_env(), "FSX_BIN": tool("fsx")}
     count.step("tests/guest/run", seconds=3000, env=env)
     if full:
         count.step("tests/guest/run", "kill_storm", seconds=15_000, env={**env, "BUCKETBAR_FULL": "1"})

@@ -3,6 +3,7 @@
 
     official.py upload BUCKET LOCAL REMOTE [LOCAL REMOTE]...
     official.py download BUCKET REMOTE LOCAL [REMOTE LOCAL]...
+    official.py copy BUCKET FROM TO [FROM TO]...        within the bucket, on the Hub
     official.py delete BUCKET REMOTE...
     official.py list BUCKET            {path: size}
 
@@ -25,6 +26,9 @@ def main():
         api.batch_bucket_files(bucket, add=pairs(arguments))
     elif command == "download":
         api.download_bucket_files(bucket, pairs(arguments))
+    elif command == "copy":
+        hashes = {entry.path: entry.xet_hash for entry in api.list_bucket_tree(bucket) if entry.type == "file"}
+        api.batch_bucket_files(bucket, copy=[("bucket", bucket, hashes[old], new) for old, new in pairs(arguments)])
     elif command == "delete":
         api.batch_bucket_files(bucket, delete=arguments)
     elif command == "list":

@@ -25,6 +25,10 @@ class Official:
         """pairs of (path in the bucket, local path)."""
         return self("download", bucket, *[str(part) for pair in pairs for part in pair], seconds=seconds)
 
+    def copy(self, bucket, *pairs):
+        """pairs of (path in the bucket, new path in it); nothing is downloaded."""
+        return self("copy", bucket, *[part for pair in pairs for part in pair])
+
     def delete(self, bucket, *paths):
         return self("delete", bucket, *paths)
 

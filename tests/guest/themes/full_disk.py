@@ -23,6 +23,10 @@ class SmallDisk:
         stats = os.statvfs(self.path)
         (self.path / "ballast").write_bytes(bytes(max(0, stats.f_bavail * stats.f_frsize - leave)))
 
+    def used(self):
+        """What lies on it, for a message."""
+        return self.place.run("sh", "-c", f"df -B1 {self.path} | tail -1; find {self.path} -type f -printf '%b blocks %s bytes %p\\n'").stdout
+
     def empty(self):
         (self.path / "ballast").unlink()
 
@@ -48,8 +52,12 @@ def told(place):
     assert refused.returncode and "No space left" in refused.stderr, f"cp ended with {refused.returncode}: {refused.stderr}"
     same("the earlier file", sha256(mount / "kept"), digest(kept))
     disk.empty()
-    done = place.run("cp", place.dir / "big", mount / "big", seconds=120)
-    same("the copy after space came back", (done.returncode, done.stderr), (0, ""))
+    # Errors of the first copy's pages that nobody was told of yet are told to who opens the file next (Linux' errseq):
+    # the server refuses nothing any more, so the second try at the latest works.
+    refusals = server.said().count("NFS3ERR_NOSPC")
+    tries = [place.run("cp", place.dir / "big", mount / "big", seconds=120) for _ in range(2)]
+    assert tries[1].returncode == 0, f"{tries[0].stderr}{tries[1].stderr}; on the disk:\n{disk.used()}"
+    same("refused after space came back", server.said().count("NFS3ERR_NOSPC") - refusals, 0)
     place.run(*ctl(server, "resume"), env=server.env)
     server.sync(120)
     same("on the Hub", {n: hub.sha256(bucket, n) for n in hub.files(bucket)},
@@ -77,3 +85,17 @@ def no_part(place):
     (mount / "small").write_text("fits")
     server.sync()
     same("on the Hub", sorted(hub.files(bucket)), ["small"])
+
+
+@test("a copy larger than the disk finishes, because what is uploaded gives its space back", 400)
+def larger(place):
+    hub, bucket, disk, server, mount = served(place, 64)
+    source = place.folder("source")
+    for number in range(14):
+        (source / f"part-{number:02}").write_bytes(noise(8 * MIB, 10 + number))
+    (mount / "copy").mkdir()
+    done = place.run("cp", *sorted(source.iterdir()), mount / "copy", seconds=350)
+    assert done.returncode == 0, f"{done.stderr}; on the disk:\n{disk.used()}"
+    server.sync(200)
+    same("on the Hub", {n: hub.sha256(bucket, n) for n in hub.files(bucket)},
+         {f"copy/{path.name}": sha256(path) for path in source.iterdir()})

@@ -114,8 +114,15 @@ def cut_the_power(place, disk, server, mount, writer, log):
     disk.cut()
     server.kill()
     writer.send_signal(signal.SIGKILL)
+    for _ in range(30):    # each ends the calls under way; the writer, killed, may make one more before it is gone
+        place.run("umount", "-f", mount.path)
+        try:
+            writer.wait(1)
+            break
+        except subprocess.TimeoutExpired:
+            continue
     place.run("umount", "-f", "-l", mount.path)
-    writer.wait(30)
+    writer.wait(10)
     # The last line may have been half written.
     return promised[:promised.rfind("\n") + 1]
 

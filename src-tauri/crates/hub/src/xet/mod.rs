@@ -1,5 +1,6 @@
 //! The bytes: Xet storage behind a bucket, at the level of the `xet-data` crate (hub-api.md 4.2).
 
+mod edit;
 mod failure;
 mod plan;
 mod planned_client;
@@ -18,10 +19,11 @@ use xet_data::processing::configurations::{SessionContext, TranslatorConfig};
 use xet_data::processing::{CasClient, create_remote_client};
 use xet_runtime::core::XetContext;
 
+pub use edit::DirtyRange;
 pub use read::ByteStream;
 pub(crate) use settings::XetSettings;
 pub(crate) use tokens::Scope;
-pub use upload::{DirtyRange, UploadSession, Uploaded};
+pub use upload::{UploadSession, Uploaded};
 
 use crate::bucket_name::BucketName;
 use crate::error::HubError;

@@ -3,19 +3,15 @@
 
 use std::future::Future;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::io::AsyncRead;
-use xet_client::cas_types::FileRange;
-use xet_core_structures::merklehash::MerkleHash;
+use xet_core_structures::metadata_shard::file_structs::MDBFileInfo;
 use xet_data::error::DataError;
-use xet_data::processing::{DirtyInput, FileUploadSession, Sha256Policy, XetFileInfo, upload_ranges};
+use xet_data::processing::{FileUploadSession, Sha256Policy, SingleFileCleaner, XetFileInfo};
 
-use super::Side;
 use super::tokens::Scope;
 use super::{failure, read};
 use crate::bucket::Bucket;
@@ -27,14 +23,6 @@ pub struct Uploaded {
     /// Its Xet hash, the identity a batch's `Add` names.
     pub hash: String,
     pub size: u64,
-}
-
-/// One replacement within a stored content: `range` (in the original's coordinates) becomes the
-/// `new_length` bytes `reader` yields. An empty range inserts; a length of 0 removes.
-pub struct DirtyRange {
-    pub range: Range<u64>,
-    pub new_length: u64,
-    pub reader: Box<dyn AsyncRead + Send + Unpin>,
 }
 
 /// Many files in one go. Files can be added at the same time. Dropping it gives up: what was sent is
@@ -59,7 +47,7 @@ impl Bucket {
     }
 
     /// Lengths of the segments (runs of one xorb, up to 64 MiB each) that make up the content, in order: what
-    /// [`Bucket::upload_ranges`] snaps to. `None` when the storage does not have it (any more).
+    /// an edit ([`Bucket::upload_ranges`]) fetches the rest of. `None` when the storage does not have it (any more).
     pub async fn segments(&self, hash: &str) -> Result<Option<Vec<u64>>, HubError> {
         let parsed = read::parse_hash(hash)?;
         if parsed == Default::default() {
@@ -80,79 +68,6 @@ impl Bucket {
             Err(error) => Err(error),
         }
     }
-
-    /// Stores an edited version of the content `base_hash` of `base_size` bytes without having its
-    /// untouched bytes. `dirty` is sorted and doesn't overlap. The result's hash is the one a whole
-    /// upload would get. On return the content is stored. Downloads up to 64 MiB per touched segment of
-    /// the original (hub-api.md 5.2): with all bytes at hand a whole upload is cheaper.
-    ///
-    /// `patience` bounds the whole: how much comes and goes, and how fast, the caller knows.
-    /// `Rejected` with status 404 or 501: this storage can't do it; upload the whole content.
-    pub async fn upload_ranges(
-        &self,
-        base_hash: &str,
-        base_size: u64,
-        dirty: Vec<DirtyRange>,
-        patience: Duration,
-    ) -> Result<Uploaded, HubError> {
-        let hash = read::parse_hash(base_hash)?;
-        let side = self.state.xet.side(Scope::Write).await?;
-        let failure = "Uploading the changed parts failed";
-        let ranges: Vec<Range<u64>> = dirty.iter().map(|one| one.range.clone()).collect();
-        if !ranges.is_empty() && base_size > 0 {
-            within(patience, failure, whole_segments(&side, &hash, &ranges)).await.map_err(cannot_edit)?;
-        }
-        let inputs = dirty.into_iter().map(|d| DirtyInput {
-            original_range: d.range,
-            new_length: d.new_length,
-            reader: Box::pin(d.reader),
-        });
-        let edit =
-            upload_ranges(side.translator.clone(), side.client.clone(), hash, base_size, inputs.collect());
-        let edit = async { Box::pin(edit).await.map_err(|e| failure::of_data(e, failure)) };
-        let info = within(patience, failure, edit).await.map_err(cannot_edit)?;
-        uploaded(info)
-    }
-}
-
-/// A storage that does not know the calls of an edit answers 404 or 501 to them: nothing to try again, the file goes
-/// up whole.
-fn cannot_edit(mut error: HubError) -> HubError {
-    if matches!(error.status, Some(404 | 501)) {
-        error.class = ErrorClass::Rejected;
-    }
-    error
-}
-
-/// xet-data 1.8.0 puts the new content together from whole segments of the original. Where the storage answers
-/// with a window that ends inside one, the rest of that segment would be lost while hash and size look right: such
-/// an edit is refused before anything is sent (seen with LocalServer: 134 of 157 MB were stored).
-async fn whole_segments(side: &Side, hash: &MerkleHash, ranges: &[Range<u64>]) -> Result<(), HubError> {
-    let failure = "Looking up a file's pieces failed";
-    let failed = |e| failure::of_client(e, failure);
-    let cannot = || HubError::new(ErrorClass::Rejected, "The storage cannot take this file as an edit.");
-    let (info, _) =
-        side.client.get_file_reconstruction_info(hash).await.map_err(failed)?.ok_or_else(cannot)?;
-    let mut edges = vec![0u64];
-    for segment in &info.segments {
-        edges.push(edges.last().copied().unwrap_or(0) + u64::from(segment.unpacked_segment_bytes));
-    }
-    let end = edges.last().copied().unwrap_or(0);
-    let mut asked: Vec<FileRange> = Vec::new();
-    for range in ranges {
-        let inside = range.start.min(end.saturating_sub(1));
-        let start = edges.iter().rev().copied().find(|edge| *edge <= inside).unwrap_or(0);
-        let last = range.end.max(inside + 1);
-        let stop = edges.iter().copied().find(|edge| *edge >= last).unwrap_or(end);
-        match asked.last_mut() {
-            Some(before) if start <= before.end => before.end = before.end.max(stop),
-            _ => asked.push(FileRange::new(start, stop)),
-        }
-    }
-    let answer = side.client.get_file_chunk_hashes(hash, asked).await.map_err(failed)?;
-    let fits =
-        answer.windows.iter().all(|window| window.dirty_byte_range.iter().all(|at| edges.contains(at)));
-    if fits { Ok(()) } else { Err(cannot()) }
 }
 
 impl UploadSession {
@@ -167,11 +82,7 @@ impl UploadSession {
         progress: impl Fn(u64) + Send + Sync,
     ) -> Result<Uploaded, HubError> {
         let failure = format!("Uploading “{name}” failed");
-        let failed = |e| failure::of_data(e, &failure);
-        let (_, mut cleaner) = self
-            .session
-            .start_clean(Some(Arc::from(name)), Some(size), Sha256Policy::Skip)
-            .map_err(failed)?;
+        let mut cleaner = self.cleaner(&failure, Some((name, size)))?;
         let mut taken = 0;
         while let Some(block) = data.next().await {
             let block =
@@ -197,8 +108,25 @@ impl UploadSession {
         self.moving("Finishing the upload failed", session.finalize()).await.map(|_| ())
     }
 
+    /// What cuts one content into chunks and sends what the storage has not; its name and size, where known, are for
+    /// progress and logs.
+    pub(super) fn cleaner(
+        &self,
+        failure: &str,
+        file: Option<(&str, u64)>,
+    ) -> Result<SingleFileCleaner, HubError> {
+        let (name, size) = file.map_or((None, None), |(name, size)| (Some(Arc::from(name)), Some(size)));
+        let begun = self.session.start_clean(name, size, Sha256Policy::Skip);
+        begun.map(|(_, cleaner)| cleaner).map_err(|e| failure::of_data(e, failure))
+    }
+
+    /// Registers a content put together from stored chunks; stored by [`finish`](Self::finish).
+    pub(super) async fn compose(&self, failure: &str, info: MDBFileInfo) -> Result<(), HubError> {
+        self.moving(failure, self.session.register_composed_file(info)).await
+    }
+
     /// Runs a step as long as bytes get further, wherever they are between here and the storage.
-    async fn moving<T>(
+    pub(super) async fn moving<T>(
         &self,
         failure: &str,
         step: impl Future<Output = Result<T, DataError>>,
@@ -259,7 +187,7 @@ fn uploaded(info: XetFileInfo) -> Result<Uploaded, HubError> {
 }
 
 /// Something whose length is known, bounded.
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     failure: &str,
     step: impl Future<Output = Result<T, HubError>>,

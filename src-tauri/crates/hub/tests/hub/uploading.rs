@@ -115,6 +115,59 @@ async fn an_edit_has_the_hash_of_a_whole_upload() {
     assert_eq!(nothing, base);
 }
 
+/// 150 MiB are three segments. Two changes in one segment leave a part between them, whose chunks are counted from the
+/// segment's start; a change across an edge leaves a part of both segments.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_many_segments_is_put_together_of_all_of_them() {
+    const MIB: u64 = 1 << 20;
+    let bench = Bench::new();
+    let old = sample(27, 150 << 20);
+    let size = old.len() as u64;
+    let base = upload(&bench.bucket, &old).await.unwrap();
+    let edges = bench.bucket.segments(&base.hash).await.unwrap().unwrap();
+    assert_eq!(edges.len(), 3, "{edges:?}");
+    let edge = edges[0];
+    let cases: [(&str, Vec<(std::ops::Range<u64>, u64)>, u64); 6] = [
+        ("in the middle of a segment", vec![(90 * MIB..91 * MIB, MIB)], edges[1]),
+        ("at its start", vec![(edge..edge + 10, 10)], edges[1]),
+        ("at its end", vec![(edge - 10..edge, 10)], 2 * 64 * MIB),
+        ("across an edge", vec![(edge - 1000..edge + 1000, 5000)], 2 * 64 * MIB),
+        (
+            "twice in one, once in the last",
+            vec![(MIB..MIB + 1, 1), (30 * MIB..30 * MIB, 777), (size..size, MIB)],
+            2 * 64 * MIB,
+        ),
+        ("a cut and a removal", vec![(5 * MIB..40 * MIB, 0), (120 * MIB..size, 0)], 3 * 64 * MIB),
+    ];
+    for (what, changes, at_most) in cases {
+        let (mut wanted, mut at, mut dirty) = (Vec::new(), 0, Vec::new());
+        for (number, (range, length)) in changes.into_iter().enumerate() {
+            let patch = sample(40 + number as u64, length as usize);
+            wanted.extend_from_slice(&old[at..range.start as usize]);
+            wanted.extend_from_slice(&patch);
+            at = range.end as usize;
+            dirty.push(DirtyRange { range, new_length: length, reader: Box::new(Cursor::new(patch)) });
+        }
+        wanted.extend_from_slice(&old[at..]);
+        let bucket = bench.forgetful();
+        bench.server.reset_counters();
+        let edited = bucket.upload_ranges(&base.hash, base.size, dirty, PATIENCE).await.unwrap();
+        let counters = bench.server.counters();
+        let (down, up) = (counters.of("/_storage/").down, counters.of("xorb").up + counters.of("shards").up);
+        println!("{what}: {:.2} MB down, {:.2} MB up", down as f64 / 1e6, up as f64 / 1e6);
+        assert!(down <= at_most + 2 * MIB, "{what}: {down} bytes down");
+        assert!(up <= 4 * MIB, "{what}: {up} bytes up");
+        let got = read(&bench.forgetful(), &edited.hash, edited.size, 0..edited.size).await.unwrap();
+        let differs = got.iter().zip(&wanted).position(|(there, here)| there != here);
+        assert_eq!((edited.size, got.len(), differs), (wanted.len() as u64, wanted.len(), None), "{what}");
+        assert_eq!(
+            upload(&bench.forgetful(), &Bytes::from(wanted)).await.unwrap(),
+            edited,
+            "{what}: the hash"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storage_that_can_not_edit_says_so() {
     let bench = Bench::new();
