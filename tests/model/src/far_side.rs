@@ -144,8 +144,7 @@ impl FarSide {
     }
 
     pub fn content(&self, path: &str) -> Option<Vec<u8>> {
-        self.hub.client().stat(&self.bucket, path)?;
-        Some(self.hub.client().read(&self.bucket, path))
+        self.hub.client().read_if_there(&self.bucket, path)
     }
 
     /// Everything there is.

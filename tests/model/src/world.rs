@@ -64,8 +64,6 @@ pub struct Tally {
     pub settled: u64,
     pub theirs: u64,
     pub conflicts: u64,
-    /// With nobody but ourselves: a known gap, counted.
-    pub false_conflicts: u64,
 }
 
 /// An object as the file system shows it.
@@ -348,21 +346,7 @@ impl World {
         }
     }
 
-    /// Known gap (docs/semantics.md): a conflict with an older version of our own. Both are kept; it is counted.
-    fn allow_false_conflict(&mut self, seen: &Seen) {
-        let Some(node) = self.plain.nodes.get_mut(&seen.attr.id) else { return };
-        let same = node.parent == seen.parent && crate::plain::without_marks(&seen.name) == node.name;
-        if node.doubtful || !same || !seen.name.contains(" (conflict ") || seen.name == node.name {
-            return;
-        }
-        (node.doubtful, node.file.must) = (true, true);
-        self.tally.false_conflicts += 1;
-        let path = self.plain.path(seen.attr.id);
-        self.plain.dispute(&path);
-    }
-
     fn compare(&mut self, seen: &Seen) -> Outcome {
-        self.allow_false_conflict(seen);
         let id = seen.attr.id;
         let Some(node) = self.plain.nodes.get_mut(&id) else { return self.meet(seen) };
         if node.parent != seen.parent || node.name != seen.name {

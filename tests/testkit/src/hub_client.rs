@@ -245,6 +245,14 @@ impl HubClient {
         self.expect(method, &format!("/_control/{what}"), &headers, body.as_bytes()).json()
     }
 
+    /// What a file holds in this moment; `None` when there is none.
+    pub fn read_if_there(&self, bucket: &str, path: &str) -> Option<Vec<u8>> {
+        let at = resolve(bucket, path);
+        let answer = self.request("GET", &at, &[], b"").unwrap_or_else(|error| panic!("{error}"));
+        assert!(matches!(answer.status, 200 | 404), "GET {at}: {} {}", answer.status, answer.text());
+        (answer.status == 200).then_some(answer.body)
+    }
+
     fn pages(&self, first: &str) -> Vec<Entry> {
         let mut all = Vec::new();
         let mut next = Some(first.to_string());

@@ -1,7 +1,6 @@
 //! Random Finder-like work while disk, connection and Hub fail. Seeded: a failure names its seed, and
 //! `APPLE_SEED=N` runs that one alone.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,10 +66,7 @@ async fn one(seed: u64) {
     disk.heal();
     room.hub.faults().clear();
     let found = everything(&inside.options).await;
-    let wanted: BTreeMap<String, Option<Vec<u8>>> =
-        mount.ledger.paths().into_iter().map(|path| (path.clone(), mount.ledger.content(&path))).collect();
-    let read = |path: &str| kept(&found, path, wanted.get(path).cloned().flatten());
-    let findings = mount.ledger.compare(read, &inside.events());
+    let findings = mount.ledger.compare(|path| found.get(path).cloned(), &inside.events());
     println!("seed {seed}: {findings}");
     if !findings.broken.is_empty() {
         let sizes: Vec<_> = found.iter().map(|(path, content)| (path, content.len())).collect();
@@ -83,32 +79,17 @@ async fn one(seed: u64) {
             if path.contains("/._") {
                 continue;
             }
-            let wanted = mount.ledger.content(&path);
-            let names = room.hub.client().paths(&room.bucket);
-            let mut same = names.iter().filter(|name| is_of(name, &path));
-            if !same.any(|name| room.on_hub(name) == wanted) {
+            if room.on_hub(&path) != mount.ledger.content(&path) {
                 return Err(format!("the Hub has no {path} as it was written: {:?}", inside.served.status()));
             }
         }
         Ok(())
     });
-}
-
-/// What a path holds; else, a conflict copy of it. Programs that replace the same names within milliseconds can
-/// make BucketBar take an older version of their own for somebody else's: both are kept then, and nothing is lost.
-fn kept(found: &BTreeMap<String, Vec<u8>>, path: &str, wanted: Option<Vec<u8>>) -> Option<Vec<u8>> {
-    let copies = found.iter().filter(|(name, _)| is_of(name, path));
-    let mut contents: Vec<&Vec<u8>> = copies.map(|(_, content)| content).collect();
-    if let Some(whole) = contents.iter().find(|content| Some(**content) == wanted.as_ref()) {
-        return Some((*whole).clone());
-    }
-    // With thrown away bytes none is equal: the newest is what the program wrote into.
-    contents.pop().cloned()
-}
-
-/// `name` is `path` or a conflict copy of it.
-fn is_of(name: &str, path: &str) -> bool {
-    name == path || name.strip_prefix(path).is_some_and(|rest| rest.starts_with(" (conflict "))
+    // Nobody else was there.
+    let shown = everything(&inside.options).await.into_keys();
+    let names = shown.chain(room.hub.client().paths(&room.bucket));
+    let conflicts: Vec<String> = names.filter(|name| name.contains(" (conflict ")).collect();
+    assert!(conflicts.is_empty(), "conflicts with oneself: {conflicts:?}");
 }
 
 fn rng(seed: u64, stream: u64) -> StdRng {

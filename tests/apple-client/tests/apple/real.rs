@@ -37,8 +37,7 @@ impl Room {
     }
 
     pub fn on_hub(&self, path: &str) -> Option<Vec<u8>> {
-        self.hub.client().stat(&self.bucket, path)?;
-        Some(self.hub.client().read(&self.bucket, path))
+        self.hub.client().read_if_there(&self.bucket, path)
     }
 
     /// Served inside this process.

@@ -223,6 +223,9 @@ impl World {
     fn rename(&mut self, id: u64, to_dir: u64, to_name: &str) -> Outcome<bool> {
         let (dir, name) = self.place(id);
         let doubtful = self.plain.name_in_doubt(dir, &name) || self.plain.name_in_doubt(to_dir, to_name);
+        if self.plain.name_in_doubt(to_dir, to_name) {
+            self.list(to_dir)?; // which file the name leads to by now, and which will be replaced
+        }
         let expected = self.may_rename(id, to_dir, to_name);
         let Some(id) = self.who_is(id, doubtful)? else { return Ok(false) };
         let call = Call::Rename { dir, name, to_dir, to_name: to_name.into() };

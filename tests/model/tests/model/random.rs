@@ -125,7 +125,6 @@ fn add(all: &mut Tally, one: Tally) {
     all.settled += one.settled;
     all.theirs += one.theirs;
     all.conflicts += one.conflicts;
-    all.false_conflicts += one.false_conflicts;
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::transaction::Tx;
 use crate::attr::Timestamp;
 use crate::error::Result;
 
-/// Rows whose outcome is known and that the feed has not told of: it will not any more.
+/// Rows whose outcome is known are of no use any more after this long.
 const FORGOTTEN_AFTER_MS: i64 = 3_600_000;
 
 /// One key that this machine has written or deleted, or is about to.
@@ -29,11 +29,22 @@ pub struct OwnCommit {
     pub heard: bool,
 }
 
-/// Contents of ours that the Hub may have at the key although nobody answered so.
-pub fn unanswered_at(db: &Connection, path: &str) -> Result<Vec<String>> {
-    let mut statement =
-        db.prepare_cached("SELECT hash FROM commits WHERE path = ?1 AND done = 0 AND hash <> ''")?;
+/// Contents of ours that the Hub may have at the key: put there, or sent without an answer, and nobody else's has
+/// been seen there since.
+pub fn own_at(db: &Connection, path: &str) -> Result<Vec<String>> {
+    let mut statement = db.prepare_cached("SELECT hash FROM commits WHERE path = ?1 AND hash <> ''")?;
     let rows = statement.query_map([path], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Keys that the Hub may have from us although nobody answered so: this one and those below it, each with one
+/// content.
+pub fn unanswered_from(db: &Connection, path: &str) -> Result<Vec<(String, String)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT path, max(hash) FROM commits WHERE (path = ?1 OR (path > ?1 || '/' AND path < ?1 || '0')) \
+         AND done = 0 AND hash <> '' GROUP BY path",
+    )?;
+    let rows = statement.query_map([path], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -106,9 +117,7 @@ impl Tx<'_> {
     pub fn commit_done(&mut self, path: &str, hash: Option<&str>) -> Result<()> {
         let hash = hash.unwrap_or("");
         self.db
-            .prepare_cached(
-                "DELETE FROM commits WHERE path = ?1 AND ((hash <> ?2 AND done = 0) OR heard = 1)",
-            )?
+            .prepare_cached("DELETE FROM commits WHERE path = ?1 AND hash <> ?2 AND (done = 0 OR heard = 1)")?
             .execute(params![path, hash])?;
         self.db
             .prepare_cached("UPDATE commits SET done = 1 WHERE path = ?1 AND hash = ?2")?
@@ -124,6 +133,15 @@ impl Tx<'_> {
                  WHERE path = ?1 AND heard = 0",
             )?
             .execute(params![path, theirs.map(|c| &c.hash), theirs.map(|c| c.size as i64)])?;
+        self.commit_overtaken(path)
+    }
+
+    /// Somebody else's content is at the key after ours: what we had put there is not ours any more if it comes
+    /// back.
+    pub fn commit_overtaken(&mut self, path: &str) -> Result<()> {
+        self.db
+            .prepare_cached("DELETE FROM commits WHERE path = ?1 AND done = 1 AND heard = 1")?
+            .execute([path])?;
         Ok(())
     }
 
@@ -132,9 +150,6 @@ impl Tx<'_> {
         let hash = hash.unwrap_or("");
         self.db
             .prepare_cached("UPDATE commits SET heard = 1, slipped = NULL WHERE path = ?1 AND hash = ?2")?
-            .execute(params![path, hash])?;
-        self.db
-            .prepare_cached("DELETE FROM commits WHERE path = ?1 AND hash = ?2 AND done = 1")?
             .execute(params![path, hash])?;
         Ok(())
     }

@@ -9,8 +9,8 @@ use hub::{FileEntry, TreeEntry};
 use sha2::{Digest, Sha256};
 
 use super::node::{Content, Layer, Node, Place};
-use super::query;
 use super::transaction::Tx;
+use super::{commits, query};
 use crate::attr::{FileId, Kind, ROOT, Timestamp};
 use crate::error::Result;
 
@@ -65,6 +65,8 @@ pub fn take_page(
     sighting: &mut Sighting,
 ) -> Result<bool> {
     let mut changed = false;
+    // A folder that had this name was moved away here: until the Hub has heard, what is unknown here went along.
+    let overlaid = query::is_overlaid(tx.db(), folder, place)?;
     for entry in page {
         let path = entry.path().trim_end_matches('/');
         let Some(key) = component(path, place) else {
@@ -72,7 +74,11 @@ pub fn take_page(
             continue;
         };
         sighting.keys.insert(key.to_owned());
-        if outside.settled.contains(path) || query::moved_away_from(tx.db(), path)? {
+        if outside.settled.contains(path) {
+            continue;
+        }
+        let unknown = query::child_by_key(tx.db(), folder.id, key)?.is_none();
+        if (overlaid && unknown) || moved_away(tx, entry, path, sighting)? {
             continue;
         }
         changed |= match entry {
@@ -81,6 +87,20 @@ pub fn take_page(
         };
     }
     Ok(changed)
+}
+
+/// What stands at the key is a file or folder of ours that was moved away from it here, and the Hub has not heard.
+/// Others may have changed it meanwhile: that shows when it has.
+fn moved_away(tx: &Tx<'_>, entry: &TreeEntry, path: &str, sighting: &mut Sighting) -> Result<bool> {
+    if !query::moved_away_from(tx.db(), path)? {
+        return Ok(false);
+    }
+    if let TreeEntry::File(file) = entry {
+        let ours = query::placed_at(tx.db(), path)?;
+        sighting.hides |=
+            !ours.iter().any(|node| node.base.as_ref().is_some_and(|base| base.hash == file.xet_hash));
+    }
+    Ok(true)
 }
 
 /// After the last page of a complete listing: what the Hub no longer has goes away, except local edits.
@@ -174,9 +194,15 @@ fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, path: &str, outside: &
             }
             Ok(false)
         }
-        // Removed here with what was in it; the Hub implies the folder by files it has not deleted yet. When
-        // it has, the folder is listed once more, and what others keep in it shows then.
-        None if query::deletes_below(tx.db(), path)? || settled_below(outside, path) => Ok(false),
+        // Removed here with what was in it; the Hub implies the folder by files it has not deleted yet, or that
+        // were moved out of it here. When it has heard, the folder is listed once more, and what others keep in it
+        // shows then.
+        None if query::deletes_below(tx.db(), path)?
+            || query::moved_away_below(tx.db(), path)?
+            || settled_below(outside, path) =>
+        {
+            Ok(false)
+        }
         occupied => {
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::Directory, Layer::Bucket)?;
             name_it(tx, &mut child, key, occupied.is_some())?;
@@ -203,7 +229,9 @@ fn take_file(
     let path = file.path.as_str();
     let content = Content { hash: file.xet_hash.clone(), size: file.size };
     if let Some(delete) = query::delete_at(tx.db(), path)? {
-        if delete.hash.as_deref() == Some(content.hash.as_str()) {
+        let ours = delete.hash.as_deref() == Some(content.hash.as_str())
+            || commits::own_at(tx.db(), path)?.contains(&content.hash);
+        if ours {
             return Ok(false); // removed here, the Hub has not been told yet
         }
         // Somebody put a newer version there: their file is not ours to delete.
@@ -228,6 +256,7 @@ fn take_file(
             child.base = Some(content);
             child.touch();
             tx.put(&child)?;
+            tx.commit_overtaken(path)?;
             sighting.overtaken.push(child.id);
             Ok(true)
         }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use unicode_normalization::{UnicodeNormalization, is_nfc_quick};
 
 use super::node::{COLUMNS, Node, Place, from_row};
-use crate::attr::{FileId, ROOT};
+use crate::attr::{FileId, Kind, ROOT};
 use crate::error::Result;
 
 /// Folders nest no deeper: a guard against a damaged `parent` column that forms a ring.
@@ -170,14 +170,64 @@ pub fn deletes_below(db: &Connection, path: &str) -> Result<bool> {
     Ok(statement.exists([path])?)
 }
 
-/// Contents that files of ours left at this key of the Hub: removed or moved away here, not yet there.
-pub fn left_behind_at(db: &Connection, path: &str) -> Result<Vec<String>> {
+/// `true` while a file that was moved away here still stands below this key on the Hub.
+pub fn moved_away_below(db: &Connection, path: &str) -> Result<bool> {
     let mut statement = db.prepare_cached(
-        "SELECT hash FROM deletes WHERE path = ?1 AND hash IS NOT NULL \
-         UNION SELECT base_hash FROM nodes WHERE place = 2 AND place_path = ?1 AND gone = 0 AND base_hash IS NOT NULL",
+        "SELECT 1 FROM nodes WHERE place = 2 AND place_path > ?1 || '/' AND place_path < ?1 || '0' AND gone = 0 \
+         LIMIT 1",
     )?;
-    let rows = statement.query_map([path], |row| row.get(0))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(statement.exists([path])?)
+}
+
+/// `true` while the Hub has another folder of ours at this place, or above it: one that was moved away here, before
+/// `folder` got the name.
+pub fn is_overlaid(db: &Connection, folder: &Node, place: &str) -> Result<bool> {
+    let sql =
+        "SELECT id FROM nodes WHERE place = 2 AND place_path = ?1 AND kind = 2 AND gone = 0 AND id <> ?2";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut end = Some(place.len()).filter(|end| *end > 0);
+    while let Some(cut) = end {
+        let above = statement.query_map(params![&place[..cut], ROOT], |row| row.get(0))?;
+        for id in above.collect::<rusqlite::Result<Vec<FileId>>>()? {
+            if !is_below(db, folder.id, id)? {
+                return Ok(true);
+            }
+        }
+        end = place[..cut].rfind('/');
+    }
+    Ok(false)
+}
+
+/// The live files whose content the Hub has at just this key, as far as is known here. More than one only where
+/// a save is about to replace what others of our files left there.
+pub fn placed_at(db: &Connection, path: &str) -> Result<Vec<Node>> {
+    let sql = format!("SELECT {COLUMNS} FROM nodes WHERE place = 2 AND place_path = ?1 AND gone = 0");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut all = Vec::new();
+    let mut end = Some(path.len());
+    while let Some(cut) = end {
+        let (above, below) = (&path[..cut], path[cut..].trim_start_matches('/'));
+        for from in statement.query_map([above], from_row)?.collect::<rusqlite::Result<Vec<_>>>()? {
+            all.extend(inherited_below(db, from, below)?.filter(|node| node.kind == Kind::File));
+        }
+        end = match above.rfind('/') {
+            None if cut > 0 => Some(0), // the whole bucket's root
+            further => further,
+        };
+    }
+    Ok(all)
+}
+
+/// What is at this key below `from` and has its place from there.
+fn inherited_below(db: &Connection, from: Node, key: &str) -> Result<Option<Node>> {
+    let mut current = from;
+    for part in key.split('/').filter(|part| !part.is_empty()) {
+        match child_by_key(db, current.id, part)? {
+            Some(next) if next.place == Place::Inherited => current = next,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(current))
 }
 
 pub fn highest_id(db: &Connection) -> Result<u64> {

@@ -72,6 +72,7 @@ CREATE TABLE IF NOT EXISTS commits(
   heard INTEGER NOT NULL,
   PRIMARY KEY(path, hash)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS commits_done ON commits(at) WHERE done = 1;
 -- Two files that are versions of one, until somebody solves it.
 CREATE TABLE IF NOT EXISTS conflicts(
   id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::ids::Ids;
-use super::node::{COLUMNS, Layer, Node, Place};
-use super::query;
+use super::node::{COLUMNS, Content, Layer, Node, Place};
+use super::{commits, query};
 use crate::attr::{FileId, Kind, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::receipt::Receipt;
@@ -133,6 +133,29 @@ impl Tx<'_> {
             .prepare_cached("INSERT OR REPLACE INTO deletes(path, hash, since) VALUES (?1, ?2, 0)")?
             .execute(params![path, hash])?;
         Ok(())
+    }
+
+    /// Nothing of ours is going to be put at this key, or below it, any more: what was sent there without an answer
+    /// is to go, if the Hub has it.
+    pub fn abandon(&mut self, path: &str) -> Result<()> {
+        for (path, hash) in commits::unanswered_from(self.db, path)? {
+            if query::delete_at(self.db, &path)?.is_none() {
+                self.delete_at_once(&path, Some(&hash))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The Hub gets another file's content at this key, or may have got it: files of ours that had theirs there have
+    /// it nowhere, and are still to be brought to where their names are, by its hash. Answers what it was.
+    pub fn displace(&mut self, path: &str, by: FileId) -> Result<Vec<Content>> {
+        let mut contents = Vec::new();
+        for mut node in query::placed_at(self.db, path)?.into_iter().filter(|node| node.id != by) {
+            node.place = Place::Nowhere;
+            self.put(&node)?;
+            contents.extend(node.base);
+        }
+        Ok(contents)
     }
 
     /// The person wants every pending deletion to leave; how many that are.

@@ -221,20 +221,22 @@ impl BucketFs {
         if let Some(staged) = self.staging.get(node.id) {
             return Ok(staged);
         }
-        let path = self.path_of(&node);
-        let (staging, boot) = (self.staging.clone(), self.config.boot.clone());
+        let (fs, id) = (self.this()?, node.id);
         blocking(move || {
-            let layout = Layout::of_base(node.base.clone(), node.size, node.mtime);
-            let birth = || Birth {
-                id: node.id,
-                path,
-                mode: node.mode,
-                local: node.layer == Layer::Local,
-                base_hash: node.base.as_ref().map(|base| base.hash.clone()),
-                base_size: node.base.as_ref().map_or(0, |base| base.size),
-                boot,
-            };
-            staging.get_or_create(birth, node.id, layout)
+            fs.staging.get_or_create(id, || {
+                // As it is now: the copy there was may just have been given up, and its content is another's base.
+                let node = fs.live(id)?;
+                let birth = Birth {
+                    id,
+                    path: fs.path_of(&node),
+                    mode: node.mode,
+                    local: node.layer == Layer::Local,
+                    base_hash: node.base.as_ref().map(|base| base.hash.clone()),
+                    base_size: node.base.as_ref().map_or(0, |base| base.size),
+                    boot: fs.config.boot.clone(),
+                };
+                Ok((birth, Layout::of_base(node.base.clone(), node.size, node.mtime)))
+            })
         })
         .await
     }

@@ -347,6 +347,9 @@ pub(super) fn erase_file(tx: &mut Tx<'_>, node: &Node) -> Result<()> {
     if let Some(path) = query::actual_place(tx.db(), node)? {
         tx.delete_later(&path, node.base.as_ref().map(|base| base.hash.as_str()))?;
     }
+    if let Some(path) = query::desired_place(tx.db(), node)? {
+        tx.abandon(&path)?;
+    }
     tx.erase(node.id)
 }
 

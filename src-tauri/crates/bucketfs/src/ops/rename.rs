@@ -81,6 +81,9 @@ fn carry_out(
         ));
     }
     let was_at = query::actual_place(tx.db(), &node)?;
+    if let Some(path) = query::desired_place(tx.db(), &node)? {
+        tx.abandon(&path)?; // before the row moves: files below it are still found by the old name
+    }
     node.parent = plan.to_dir;
     node.name = plan.to_name.clone();
     node.key = None;
@@ -149,8 +152,14 @@ fn replace(
                 node.expect = held;
             }
         }
-        None if node.kind == Kind::File => node.expect = target.expect.clone(),
-        None => {}
+        None => {
+            if node.kind == Kind::File {
+                node.expect = target.expect.clone();
+            }
+            if let Some(path) = goal {
+                tx.abandon(path)?;
+            }
+        }
     }
     tx.erase(target.id)?;
     gone.push(target.id);

@@ -80,12 +80,12 @@ impl StagingArea {
         self.files.read().values().cloned().collect()
     }
 
-    /// The file's staged copy, made from `layout` when it has none. Blocks on the local disk.
+    /// The file's staged copy, made from what `begin` says when it has none. `begin` is asked while no copy is given
+    /// up: what an earlier one has left in the row is there. Blocks on the local disk.
     pub fn get_or_create(
         &self,
-        birth: impl FnOnce() -> Birth,
         id: FileId,
-        mut layout: Layout,
+        begin: impl FnOnce() -> Result<(Birth, Layout)>,
     ) -> Result<Arc<Staged>> {
         if let Some(staged) = self.get(id) {
             return Ok(staged);
@@ -94,7 +94,7 @@ impl StagingArea {
         if let Some(staged) = self.get(id) {
             return Ok(staged);
         }
-        let birth = birth();
+        let (birth, mut layout) = begin()?;
         let path = birth.path.clone();
         layout.holes = self.refused.holes_of(id);
         let staged = Staged::create(self.paths(id), self.pool.clone(), birth, layout)

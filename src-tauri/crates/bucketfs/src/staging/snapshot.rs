@@ -267,7 +267,7 @@ mod tests {
             base_size: 0,
             boot: "b".into(),
         };
-        area.get_or_create(birth, FileId(70), Layout::of_base(None, 0, Timestamp(1))).unwrap()
+        area.get_or_create(FileId(70), || Ok((birth(), Layout::of_base(None, 0, Timestamp(1))))).unwrap()
     }
 
     fn bytes(snapshot: &Snapshot, range: Range<u64>) -> Vec<u8> {

@@ -400,9 +400,10 @@ impl Staged {
         }
         let lease = self.pool.for_write(self.id, &self.paths)?;
         let mut layout = self.layout.lock();
+        // The Hub has it, whether or not the log can be told: the next save finds it there.
+        layout.identity = Some(content.hash.clone());
         if layout.generation != generation || layout.in_flight > 0 {
-            lease.file.append(&[Record::Saved { hash: content.hash.clone() }])?;
-            layout.identity = Some(content.hash);
+            lease.file.append(&[Record::Saved { hash: content.hash }])?;
             return Ok(false);
         }
         let record = Record::Rebased { hash: content.hash.clone(), size: content.size };

@@ -12,6 +12,7 @@ use crate::attr::Kind;
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::names::commits;
 use crate::names::query::{self, PendingDelete};
 
 const PART: usize = 500;
@@ -54,13 +55,19 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
         Ok(found) => found.into_iter().map(|file| (file.path, file.xet_hash)).collect(),
         Err(error) => return note(fs, &wanted, &error),
     };
-    let ours = |delete: &PendingDelete| match there.get(&delete.path) {
-        // What was removed here is not what is there now: somebody's newer file stays.
-        Some(hash) => delete.hash.as_ref().is_none_or(|removed| removed == hash),
-        None => false,
-    };
-    let (send, settled): (Vec<&PendingDelete>, Vec<&PendingDelete>) =
-        wanted.iter().copied().partition(|delete| ours(delete));
+    let (mut send, mut settled) = (Vec::new(), Vec::new());
+    for delete in &wanted {
+        // What was removed here is not what is there now, nor what we may have put there: somebody's newer file
+        // stays.
+        let ours = match there.get(&delete.path) {
+            Some(hash) => {
+                delete.hash.as_ref().is_none_or(|removed| removed == hash)
+                    || fs.names.ask(|db| commits::own_at(db, &delete.path))?.contains(hash)
+            }
+            None => false,
+        };
+        if ours { send.push(*delete) } else { settled.push(*delete) }
+    }
     let seen: Vec<(String, Option<String>)> =
         send.iter().map(|delete| (delete.path.clone(), there.get(&delete.path).cloned())).collect();
     forget(fs, settled.iter().map(|delete| delete.path.clone()).collect()).await?;
@@ -86,6 +93,7 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
             fs.listings.settle(done.iter().map(|delete| delete.path.as_str()));
             finish(fs, done.iter().map(|delete| delete.path.clone()).collect()).await?;
             list_again(fs, &done)?;
+            fs.listings.reveal_all(fs);
             for delete in &done {
                 fs.queue.saved(fs.path_of_key(&delete.path), "delete", 0);
             }

@@ -136,6 +136,14 @@ impl Listings {
         }
     }
 
+    /// Files of ours have come to their keys or left them: what they hid may show now.
+    pub fn reveal_all(&self, fs: &Arc<BucketFs>) {
+        let hiding = std::mem::take(&mut *self.hiding.lock());
+        for id in hiding {
+            self.folder_changed(fs, id);
+        }
+    }
+
     /// Announces keys that a batch is about to change. Held until the outcome is in the tree.
     pub fn begin(&self, keys: Vec<String>) -> InFlight<'_> {
         let mut settled = self.settled.lock();

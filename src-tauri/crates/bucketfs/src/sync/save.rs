@@ -4,7 +4,7 @@
 //! Before a key is written its identity is compared with the one our edit started from. If somebody else
 //! changed it, both are kept (design.md promise 9).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hub::{BatchFailure, BatchOp, FileEntry, HubError};
@@ -12,7 +12,7 @@ use hub::{BatchFailure, BatchOp, FileEntry, HubError};
 use super::queue::{Key, Progress, judge};
 use super::saved_copies;
 use super::upload::{Stored, may_be_one_files_fault};
-use super::work::Means;
+use super::work::{FileWork, Means};
 use crate::attr::{FileId, Kind, ROOT, Timestamp};
 use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ pub async fn save(fs: &Arc<BucketFs>, stored: Vec<Stored>) {
 }
 
 async fn save_part(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<()> {
-    let entries = entries(fs, stored)?;
+    let entries = entries(fs, with_those_underneath(fs, stored)?)?;
     if entries.is_empty() {
         return Ok(());
     }
@@ -87,11 +87,27 @@ async fn save_entries(fs: &Arc<BucketFs>, mut entries: Vec<Entry>) -> Result<()>
     for (entry, file) in theirs {
         keep_both(fs, &entry, file).await?;
     }
+    let mut lose_their_key = Vec::new();
+    for entry in &write {
+        let there = fs.names.ask(|db| query::placed_at(db, &entry.path))?;
+        lose_their_key
+            .extend(there.into_iter().map(|node| node.id).filter(|id| *id != entry.stored.work.node.id));
+    }
     note_commits(fs, &write, |tx, entry| {
         let seen = entry.found.as_ref().map(|found| found.xet_hash.as_str());
-        tx.commit_checked(&entry.path, Some(entry.hash()), seen)
+        tx.commit_checked(&entry.path, Some(entry.hash()), seen)?;
+        // Should the one that goes there be removed before the Hub has it, the key still has to go.
+        match tx.displace(&entry.path, entry.id)?.pop() {
+            Some(content) if query::delete_at(tx.db(), &entry.path)?.is_none() => {
+                tx.delete_at_once(&entry.path, Some(&content.hash))
+            }
+            _ => Ok(()),
+        }
     })
     .await?;
+    for id in lose_their_key {
+        super::pin::begin(fs, id); // what an edit of it stands on has a name no more
+    }
     let _under_way = fs.listings.begin(write.iter().map(|entry| entry.path.clone()).collect());
     done.extend(send(fs, write).await?);
     note_done(fs, &done).await
@@ -187,15 +203,48 @@ fn entries(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Entry>> {
             _ if at_home => node.base.as_ref().map(|base| base.hash.clone()),
             _ => node.expect.clone(),
         };
-        // Our own files that were removed or moved away from this key, of which the Hub has not heard yet.
-        let mut expected = fs.names.ask(|db| query::left_behind_at(db, &path))?;
+        let mut expected = fs.names.ask(|db| ours_at(db, &path, node.id))?;
         expected.extend(replaced);
-        // Ours too: batches whose answer never came.
-        expected.extend(fs.names.ask(|db| commits::unanswered_at(db, &path))?);
         stored.work.node = (*node).clone();
         entries.push(Entry { stored, path, found: None, expected });
     }
     Ok(entries)
+}
+
+/// Contents at a key that are nobody else's: of files of ours that were removed or moved away from it, of which the
+/// Hub has not heard yet, and what batches of ours have put there, or may have without an answer.
+pub fn ours_at(db: &rusqlite::Connection, path: &str, id: FileId) -> Result<Vec<String>> {
+    let mut ours = commits::own_at(db, path)?;
+    ours.extend(query::delete_at(db, path)?.and_then(|delete| delete.hash));
+    let moved = query::placed_at(db, path)?.into_iter().filter(|node| node.id != id);
+    ours.extend(moved.filter_map(|node| node.base).map(|base| base.hash));
+    Ok(ours)
+}
+
+/// Adds the files that were moved away from keys which are now written by others of ours: they get their new keys
+/// in the same batch, and before, so that the Hub never has their contents without a name.
+fn with_those_underneath(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Stored>> {
+    let mut known: HashSet<FileId> = stored.iter().map(|one| one.work.node.id).collect();
+    let (mut all, mut next) = (stored, 0);
+    while let Some(one) = all.get(next) {
+        next += 1;
+        let Some(node) = fs.names.node(one.work.node.id)? else { continue };
+        let there = fs.names.ask(|db| match query::desired_place(db, &node)? {
+            Some(path) => query::placed_at(db, &path),
+            None => Ok(Vec::new()),
+        })?;
+        for node in there {
+            if fs.is_edited(node.id) || fs.staging.refused.has(node.id) || !known.insert(node.id) {
+                continue;
+            }
+            if let Some(content) = node.base.clone() {
+                let (size, mtime, means) = (content.size, node.mtime, Means::Copy(content.clone()));
+                all.push(Stored { work: FileWork { node, means, size }, content, generation: 0, mtime });
+            }
+        }
+    }
+    all.reverse(); // whoever makes way for another goes first
+    Ok(all)
 }
 
 fn verdict(entry: &Entry) -> Verdict {
@@ -204,6 +253,12 @@ fn verdict(entry: &Entry) -> Verdict {
         // An empty file holds no byte of anybody's: replacing it is no conflict. (Ours may have been saved empty
         // in the moment before its first WRITE.)
         Some(found) if found.size > 0 && !entry.expected.contains(&found.xet_hash) => {
+            tracing::info!(
+                path = entry.path,
+                found = found.xet_hash,
+                ours = ?entry.expected,
+                "somebody else's content is there"
+            );
             Verdict::Conflict(found.clone())
         }
         _ => Verdict::Write,
@@ -290,6 +345,7 @@ async fn keep_both(fs: &Arc<BucketFs>, entry: &Entry, theirs: FileEntry) -> Resu
                 tx.keep_conflict(&path, &kept_as, id, name_keeper.id)?;
             }
             tx.commit_withdrawn(&theirs.path, Some(&hash))?;
+            tx.commit_overtaken(&theirs.path)?;
             Ok(kept_as)
         })
         .await?;
@@ -314,6 +370,7 @@ async fn note_done(fs: &Arc<BucketFs>, done: &[Entry]) -> Result<()> {
             Ok(())
         })
         .await?;
+    fs.listings.reveal_all(fs);
     for entry in done {
         let id = entry.stored.work.node.id;
         if let Means::Upload(staged) = &entry.stored.work.means {
@@ -348,6 +405,7 @@ struct Placed {
 
 /// A key and what goes there, for transactions.
 struct Noted {
+    id: FileId,
     path: String,
     hash: String,
     found: Option<FileEntry>,
@@ -356,7 +414,7 @@ struct Noted {
 impl Noted {
     fn of(entry: &Entry) -> Self {
         let (path, hash) = (entry.path.clone(), entry.hash().to_owned());
-        Noted { path, hash, found: entry.found.clone() }
+        Noted { id: entry.stored.work.node.id, path, hash, found: entry.found.clone() }
     }
 
     fn hash(&self) -> &str {
@@ -387,6 +445,7 @@ impl Placed {
     fn apply(&self, tx: &mut Tx<'_>) -> Result<()> {
         tx.forget_delete(&self.path)?;
         tx.commit_done(&self.path, Some(&self.content.hash))?;
+        tx.displace(&self.path, self.id)?; // what took the name back while this was under way
         if let Some((content, mtime)) = &self.over {
             tx.remember_version(&self.path, content, *mtime, RemovedHow::Overwritten)?;
         }

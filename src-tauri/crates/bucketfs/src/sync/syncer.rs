@@ -11,13 +11,12 @@ use tokio::task::{Id, JoinSet};
 use super::queue::{Key, Progress};
 use super::schedule::{self, SMALL, Size, Slots};
 use super::upload::{self, Outcome, Stored};
-use super::work::{FileWork, Means, Work, delete_due_in, hold_back, names_settle_in};
+use super::work::{FileWork, FolderMove, Means, Work, delete_due_in, hold_back, names_settle_in};
 use super::{deletes, folders, save};
 use crate::attr::{FileId, Timestamp};
 use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::Result;
 use crate::event::Event;
-use crate::names::Node;
 use crate::names::query::PendingDelete;
 
 /// Every WRITE wakes the queue; looks are this far apart at least.
@@ -178,14 +177,17 @@ impl Syncer {
         }
     }
 
-    fn due_folder(&mut self, folders: &[Node]) -> Option<Node> {
+    /// One folder whose turn it is, and whether it has to go by a detour: when each waits for another.
+    fn due_folder(&mut self, folders: &[FolderMove]) -> Option<(FolderMove, bool)> {
+        let waits = |one: &FolderMove| folders.iter().any(|other| one.waits_for(other));
+        let in_a_ring = !folders.is_empty() && folders.iter().all(waits);
         let mut due = None;
-        for folder in folders {
-            let settle = names_settle_in(&self.fs, folder.ctime.as_ms());
+        for one in folders.iter().filter(|one| in_a_ring || !waits(one)) {
+            let settle = names_settle_in(&self.fs, one.folder.ctime.as_ms());
             if !settle.is_zero() {
                 self.due_in(settle);
-            } else if due.is_none() && self.is_due(&Key::Folder(folder.id)) {
-                due = Some(folder.clone());
+            } else if due.is_none() && self.is_due(&Key::Folder(one.folder.id)) {
+                due = Some((one.clone(), in_a_ring));
             }
         }
         due
@@ -251,13 +253,13 @@ impl Syncer {
     }
 
     /// Starts the one task that writes names, when it is free: folders, then files and deletions in turn.
-    fn name(&mut self, folder: Option<Node>, copies: Vec<Stored>, deletes: Vec<PendingDelete>) {
+    fn name(&mut self, folder: Option<(FolderMove, bool)>, copies: Vec<Stored>, deletes: Vec<PendingDelete>) {
         if !self.naming.is_empty() {
             return; // its end wakes the loop
         }
         let fs = self.fs.clone();
-        if let Some(folder) = folder {
-            self.naming.spawn(async move { note_local(folders::move_folder(&fs, &folder).await) });
+        if let Some((one, detour)) = folder {
+            self.naming.spawn(async move { note_local(folders::move_folder(&fs, &one, detour).await) });
         } else if !deletes.is_empty() && (self.saved_last || (self.to_name.is_empty() && copies.is_empty())) {
             self.saved_last = false;
             self.naming.spawn(async move { note_local(deletes::delete(&fs, deletes).await) });
@@ -319,7 +321,9 @@ impl Syncer {
 
     /// Takes a finished upload over; what is stored goes on to be named.
     fn settle_upload(&mut self, id: Id, outcomes: Vec<Outcome>) {
-        self.running.remove(&id);
+        for file in self.running.remove(&id).into_iter().flat_map(|running| running.ids) {
+            self.fs.queue.progress(file, None); // also of a task that panicked
+        }
         for outcome in outcomes {
             match outcome {
                 Outcome::Stored(one) => {

@@ -32,10 +32,33 @@ pub struct FileWork {
     pub size: u64,
 }
 
+/// A folder whose keys are to follow its name.
+#[derive(Clone)]
+pub struct FolderMove {
+    pub folder: Node,
+    pub from: String,
+    pub to: String,
+}
+
+impl FolderMove {
+    /// The other has to be moved first: it stands where this one goes, or is still in it.
+    pub fn waits_for(&self, other: &FolderMove) -> bool {
+        self.folder.id != other.folder.id
+            && (is_within(&other.from, &self.to)
+                || is_within(&self.to, &other.from)
+                || (is_within(&other.from, &self.from) && other.from != self.from))
+    }
+}
+
+/// `inner` is `outer` or below it.
+fn is_within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 #[derive(Default)]
 pub struct Work {
     pub files: Vec<FileWork>,
-    pub folders: Vec<Node>,
+    pub folders: Vec<FolderMove>,
     pub deletes: Vec<PendingDelete>,
     /// So many deletions at once that a person is asked first.
     pub asks: Option<HeldDeletes>,
@@ -98,7 +121,11 @@ impl Work {
             for node in query::displaced(db)? {
                 work.add_displaced(fs, db, node)?;
             }
-            work.deletes = query::deletes(db)?;
+            for delete in query::deletes(db)? {
+                if !is_overwritten(db, &delete)? {
+                    work.deletes.push(delete);
+                }
+            }
             work.asks = asks(fs, db, &work.deletes)?;
             Ok(())
         })?;
@@ -131,11 +158,12 @@ impl Work {
             return Ok(());
         }
         let (goal, actual) = (query::desired_place(db, &node)?, query::actual_place(db, &node)?);
-        if goal == actual || goal.is_none() {
+        let (Some(to), Some(from)) = (goal, actual) else { return Ok(()) };
+        if from == to {
             return Ok(());
         }
         match node.kind {
-            Kind::Directory => self.folders.push(node),
+            Kind::Directory => self.folders.push(FolderMove { folder: node, from, to }),
             Kind::File if !fs.is_edited(node.id) => {
                 if let Some(content) = node.base.clone() {
                     self.add_file_in(db, node, Means::Copy(content))?;
@@ -144,6 +172,16 @@ impl Work {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// A file of ours is on its way to the key: it overwrites what is there, and nothing is to be deleted.
+fn is_overwritten(db: &rusqlite::Connection, delete: &PendingDelete) -> Result<bool> {
+    match query::resolve(db, &delete.path)? {
+        Some(node) if node.kind == Kind::File => {
+            Ok(query::actual_place(db, &node)?.as_deref() != Some(delete.path.as_str()))
+        }
+        _ => Ok(false),
     }
 }
 
@@ -263,7 +301,7 @@ impl BucketFs {
             let path = self.work_key_path(*id);
             items.push(QueueItem { path, action: "upload".into(), bytes: 0, attempts, state });
         }
-        for folder in &work.folders {
+        for FolderMove { folder, .. } in &work.folders {
             let (state, attempts) = self.general_state(&Key::Folder(folder.id));
             items.push(QueueItem {
                 path: self.path_of(folder),

@@ -97,8 +97,7 @@ impl Rig {
 
     /// What the Hub has, or `None`.
     pub fn on_hub(&self, path: &str) -> Option<Vec<u8>> {
-        self.hub.client().stat(&self.bucket, path)?;
-        Some(self.hub.client().read(&self.bucket, path))
+        self.hub.client().read_if_there(&self.bucket, path)
     }
 
     /// Everything the Hub has: path and content. The date of a conflict's name is left out.

@@ -1,0 +1,321 @@
+//! Names change faster than the Hub can follow: what stands under an old key meanwhile is known as ours, and no
+//! content is taken for another's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucketfs::faults::{Harm as Failure, Part, Step};
+use bucketfs::{BucketFs, Event, ROOT, SetAttr};
+use testkit::{Fault, Harm};
+
+use crate::rig::{Rig, find, names, parent_of, read_file, sync, until, write_file};
+
+async fn rename(fs: &BucketFs, from: &str, to: &str) {
+    let ((from_dir, from), (to_dir, to)) = (parent_of(fs, from).await, parent_of(fs, to).await);
+    fs.rename(from_dir, from, to_dir, to, None).await.unwrap();
+}
+
+async fn remove(fs: &BucketFs, path: &str) {
+    let (dir, name) = parent_of(fs, path).await;
+    fs.remove(dir, name, None).await.unwrap();
+}
+
+/// Waits until the Hub has it, without hurrying the moves.
+async fn arrives(rig: &Rig, path: &str, content: &[u8]) {
+    until(async || (rig.on_hub(path)? == content).then_some(())).await;
+}
+
+/// Everything is saved: Hub and mount have just these files, and nobody was told of a conflict.
+async fn is_just(rig: &Rig, fs: &Arc<BucketFs>, files: &[(&str, &str)]) {
+    sync(fs).await;
+    let wanted: BTreeMap<String, String> =
+        files.iter().map(|(path, content)| (path.to_string(), content.to_string())).collect();
+    assert_eq!(rig.everything(), wanted);
+    for (path, content) in files {
+        assert_eq!(read_file(fs, path).await, content.as_bytes(), "{path}");
+    }
+    let told = |event: &Event| matches!(event, Event::Conflict { .. } | Event::Overwrote { .. });
+    assert!(!rig.events.any(told), "{:?}", rig.events.0.lock());
+    assert!(fs.status().all_saved, "{:?}", fs.queue());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_moved_aside_and_back_over_what_took_its_name_keeps_its_content() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    write_file(&fs, "a", b"one").await;
+    sync(&fs).await;
+    rename(&fs, "a", "a.bak").await;
+    write_file(&fs, "a", b"two").await;
+    arrives(&rig, "a", b"two").await; // the move is still held back
+    rename(&fs, "a.bak", "a").await;
+    is_just(&rig, &fs, &[("a", "one")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_moved_back_while_what_took_its_name_is_being_saved_keeps_its_content() {
+    for harm in [Harm::HoldAnswer { ms: 1500 }, Harm::LoseAnswer] {
+        let rig = Rig::new();
+        let fs = rig.open().await;
+        write_file(&fs, "a", b"one").await;
+        sync(&fs).await;
+        rename(&fs, "a", "a.bak").await;
+        rig.hub.faults().add(Fault::on("/batch", harm).times(1));
+        write_file(&fs, "a", b"two").await;
+        arrives(&rig, "a", b"two").await; // and nobody here has been told
+        rename(&fs, "a.bak", "a").await;
+        is_just(&rig, &fs, &[("a", "one")]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_rotated_without_a_moment_in_which_a_content_has_no_name() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    write_file(&fs, "log", b"day 2").await;
+    write_file(&fs, "log.1", b"day 1").await;
+    sync(&fs).await;
+    rename(&fs, "log.1", "log.2").await;
+    rename(&fs, "log", "log.1").await;
+    write_file(&fs, "log", b"day 3").await;
+    arrives(&rig, "log", b"day 3").await;
+    let there: Vec<String> = rig.everything().into_values().collect();
+    assert!(["day 1", "day 2"].iter().all(|day| there.iter().any(|one| one == day)), "{there:?}");
+    is_just(&rig, &fs, &[("log", "day 3"), ("log.1", "day 2"), ("log.2", "day 1")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_moved_aside_and_a_new_one_of_its_name_are_two() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    fs.mkdir(ROOT, b"d", SetAttr::default(), None).await.unwrap();
+    write_file(&fs, "d/a", b"old a").await;
+    write_file(&fs, "d/b", b"old b").await;
+    sync(&fs).await;
+    rename(&fs, "d", "d.old").await;
+    fs.mkdir(ROOT, b"d", SetAttr::default(), None).await.unwrap();
+    write_file(&fs, "d/a", b"new a").await;
+    arrives(&rig, "d/a", b"new a").await;
+    // The new folder is on the Hub now, and listed with what the old one still has there.
+    fs.getattr(find(&fs, "d").await.unwrap()).await.unwrap();
+    rig.put("elsewhere", b"theirs"); // news: folders that somebody looks at are listed anew
+    until(async || names(&fs, "").await.contains(&"elsewhere".to_owned()).then_some(())).await;
+    assert_eq!(names(&fs, "d").await, ["a"]);
+    let all = [("d/a", "new a"), ("d.old/a", "old a"), ("d.old/b", "old b"), ("elsewhere", "theirs")];
+    is_just(&rig, &fs, &all).await;
+    assert_eq!(names(&fs, "d").await, ["a"]);
+    assert_eq!(names(&fs, "d.old").await, ["a", "b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_folder_stays_removed_while_what_was_moved_out_of_it_stands_there_still() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    fs.mkdir(ROOT, b"d", SetAttr::default(), None).await.unwrap();
+    write_file(&fs, "d/a", b"a").await;
+    sync(&fs).await;
+    rename(&fs, "d/a", "a").await;
+    fs.rmdir(ROOT, b"d", None).await.unwrap();
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    let fs = rig.open_quiet().await; // listed before the Hub has heard of the move
+    rig.put("elsewhere", b"theirs");
+    fs.start_sync();
+    until(async || names(&fs, "").await.contains(&"elsewhere".to_owned()).then_some(())).await;
+    assert_eq!(names(&fs, "").await, ["a", "elsewhere"]);
+    is_just(&rig, &fs, &[("a", "a"), ("elsewhere", "theirs")]).await;
+    assert_eq!(names(&fs, "").await, ["a", "elsewhere"]);
+}
+
+/// A batch is applied, and its answer lost or unreadable; the file goes elsewhere before it is tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_saved_without_an_answer_goes_when_its_file_goes() {
+    for harm in [Harm::LoseAnswer, Harm::Truncate { after: 10 }, Harm::Short { by: 7 }] {
+        for how in ["renamed", "folder renamed", "removed", "replaced and removed"] {
+            let rig = Rig::new();
+            let fs = rig.open().await;
+            fs.mkdir(ROOT, b"d", SetAttr::default(), None).await.unwrap();
+            names(&fs, "").await;
+            rig.hub.faults().add(Fault::on("POST */batch", harm.clone()).times(1));
+            write_file(&fs, "d/a", b"one").await;
+            arrives(&rig, "d/a", b"one").await;
+            match how {
+                "renamed" => rename(&fs, "d/a", "d/b").await,
+                "folder renamed" => rename(&fs, "d", "e").await,
+                "removed" => remove(&fs, "d/a").await,
+                _ => {
+                    write_file(&fs, "d/aside", b"two").await;
+                    rename(&fs, "d/aside", "d/a").await;
+                    remove(&fs, "d/a").await;
+                }
+            }
+            let left: &[(&str, &str)] = match how {
+                "renamed" => &[("d/b", "one")],
+                "folder renamed" => &[("e/a", "one")],
+                _ => &[],
+            };
+            is_just(&rig, &fs, left).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_that_the_local_disk_could_not_note_is_no_conflict_with_the_next() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    rig.hub.faults().add(Fault::on("/batch", Harm::HoldAnswer { ms: 1500 }).times(1));
+    write_file(&fs, "a", b"one").await;
+    arrives(&rig, "a", b"one").await;
+    fs.pause(); // what is under way comes to its end
+    rig.faults.fail(Step::Write, Part::Log, Failure::Io, Some(1));
+    until(async || (rig.faults.left().is_empty()).then_some(())).await;
+    write_file(&fs, "a", b"two").await;
+    fs.resume();
+    is_just(&rig, &fs, &[("a", "two")]).await;
+}
+
+/// Others put a file where one of ours stands that was never saved; ours goes, by its name or by its removal.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ours_hid_shows_when_ours_is_gone() {
+    for how in ["removed", "renamed"] {
+        let rig = Rig::new();
+        let fs = rig.open().await;
+        fs.pause();
+        write_file(&fs, "a", b"ours").await;
+        rig.put("a", b"theirs");
+        rig.put("elsewhere", b"theirs, too");
+        until(async || names(&fs, "").await.contains(&"elsewhere".to_owned()).then_some(())).await;
+        assert_eq!(read_file(&fs, "a").await, b"ours", "not over an edit");
+        match how {
+            "removed" => remove(&fs, "a").await,
+            _ => rename(&fs, "a", "b").await,
+        }
+        until(async || names(&fs, "").await.contains(&"a".to_owned()).then_some(())).await;
+        assert_eq!(read_file(&fs, "a").await, b"theirs");
+        fs.resume();
+        sync(&fs).await;
+        assert_eq!(rig.on_hub("a").unwrap(), b"theirs");
+        assert_eq!(rig.on_hub("b"), (how == "renamed").then(|| b"ours".to_vec()));
+    }
+}
+
+/// What others do to a file that was moved away here shows when the move has been told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_put_where_a_moved_file_stands_shows_after_the_move() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    write_file(&fs, "a", b"ours").await;
+    sync(&fs).await;
+    fs.pause();
+    rename(&fs, "a", "b").await;
+    rig.put("a", b"theirs");
+    rig.put("elsewhere", b"theirs, too");
+    until(async || names(&fs, "").await.contains(&"elsewhere".to_owned()).then_some(())).await;
+    fs.resume();
+    sync(&fs).await;
+    until(async || names(&fs, "").await.contains(&"a".to_owned()).then_some(())).await;
+    assert_eq!(read_file(&fs, "a").await, b"theirs");
+    assert_eq!(read_file(&fs, "b").await, b"ours");
+    assert_eq!(rig.on_hub("b").unwrap(), b"ours");
+}
+
+async fn mkdir(fs: &BucketFs, path: &str) {
+    let (dir, name) = parent_of(fs, path).await;
+    fs.mkdir(dir, name, SetAttr::default(), None).await.unwrap();
+}
+
+/// `rm -r dist; mv dist.new dist`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_moved_to_the_name_of_one_that_was_removed_replaces_it() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    for (folder, version) in [("dist", "old"), ("dist.new", "new")] {
+        mkdir(&fs, folder).await;
+        write_file(&fs, &format!("{folder}/index"), version.as_bytes()).await;
+        write_file(&fs, &format!("{folder}/only {version}"), b"x").await;
+    }
+    sync(&fs).await;
+    remove(&fs, "dist/index").await;
+    remove(&fs, "dist/only old").await;
+    fs.rmdir(ROOT, b"dist", None).await.unwrap();
+    rename(&fs, "dist.new", "dist").await;
+    is_just(&rig, &fs, &[("dist/index", "new"), ("dist/only new", "x")]).await;
+    assert_eq!(names(&fs, "dist").await, ["index", "only new"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_are_rotated() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    for (folder, day) in [("backup", "2"), ("backup.1", "1")] {
+        mkdir(&fs, folder).await;
+        write_file(&fs, &format!("{folder}/a"), day.as_bytes()).await;
+        write_file(&fs, &format!("{folder}/only {day}"), b"x").await;
+    }
+    sync(&fs).await;
+    rename(&fs, "backup.1", "backup.2").await;
+    rename(&fs, "backup", "backup.1").await;
+    mkdir(&fs, "backup").await;
+    write_file(&fs, "backup/a", b"3").await;
+    let all = [
+        ("backup/a", "3"),
+        ("backup.1/a", "2"),
+        ("backup.1/only 2", "x"),
+        ("backup.2/a", "1"),
+        ("backup.2/only 1", "x"),
+    ];
+    is_just(&rig, &fs, &all).await;
+    for (folder, there) in [("backup.1", ["a", "only 2"]), ("backup.2", ["a", "only 1"])] {
+        assert_eq!(names(&fs, folder).await, there);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_folders_change_places() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    for folder in ["a", "b"] {
+        mkdir(&fs, folder).await;
+        write_file(&fs, &format!("{folder}/x"), folder.as_bytes()).await;
+        write_file(&fs, &format!("{folder}/only {folder}"), b"x").await;
+    }
+    sync(&fs).await;
+    rename(&fs, "a", "t").await;
+    rename(&fs, "b", "a").await;
+    rename(&fs, "t", "b").await;
+    is_just(&rig, &fs, &[("a/x", "b"), ("a/only b", "x"), ("b/x", "a"), ("b/only a", "x")]).await;
+    assert_eq!(names(&fs, "a").await, ["only b", "x"]);
+    assert_eq!(names(&fs, "b").await, ["only a", "x"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_and_one_in_it_are_renamed_at_once() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    mkdir(&fs, "d").await;
+    mkdir(&fs, "d/in").await;
+    write_file(&fs, "d/a", b"a").await;
+    write_file(&fs, "d/in/b", b"b").await;
+    sync(&fs).await;
+    rename(&fs, "d/in", "d/inner").await;
+    rename(&fs, "d", "e").await;
+    is_just(&rig, &fs, &[("e/a", "a"), ("e/inner/b", "b")]).await;
+    assert_eq!(names(&fs, "e").await, ["a", "inner"]);
+    assert_eq!(names(&fs, "e/inner").await, ["b"]);
+}
+
+/// The copies have been made, the deletions not; meanwhile a file that was copied is edited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folders_move_that_was_broken_off_is_no_conflict_with_itself() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    mkdir(&fs, "d").await;
+    write_file(&fs, "d/a", b"one").await;
+    sync(&fs).await;
+    rig.hub.faults().add(Fault::on("POST */batch", Harm::LoseAnswer).times(1));
+    rename(&fs, "d", "e").await;
+    arrives(&rig, "e/a", b"one").await;
+    write_file(&fs, "e/a", b"two").await;
+    is_just(&rig, &fs, &[("e/a", "two")]).await;
+}
