@@ -74,7 +74,8 @@ async fn one_mebibyte_in_the_middle_costs_one_segment_down_and_the_change_up() {
     rig.hub.reset_counters();
     overwrite(&fs, id, &mut content, size / 2, &testkit::bytes(16, MIB)).await;
     assert_eq!(rig.hub.counters().calls("reconstructions"), 0, "nothing is asked at the change");
-    sync(&fs).await;
+    let report = fs.sync(Some(std::time::Duration::from_secs(160))).await;
+    assert!(report.complete, "left: {:?}", report.left);
     let (down, up) = travelled(&rig);
     println!(
         "1 MiB in the middle of {} MB: {:.2} MB down, {:.2} MB up",
