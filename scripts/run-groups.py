@@ -222,7 +222,7 @@ def guest(count, full):
     env = {"PYTHON_ENV": python_env(), "FSX_BIN": tool("fsx")}
     count.step("tests/guest/run", seconds=3000, env=env)
     if full:
-        count.step("tests/guest/run", "kill_storm", seconds=15_000, env={**env, "BUCKETBAR_FULL": "1"})
+        count.step("tests/guest/run", "kill_storm", "workloads", seconds=15_000, env={**env, "BUCKETBAR_FULL": "1"})
     for backend in ["uml-old", "uml-oldest"] if full else []:
         count.step("tests/guest/run", "--backend", backend, "seed_bug", "killed_server", seconds=5400, env=env)
 
