@@ -324,6 +324,18 @@ impl World {
     pub(super) fn write(&mut self, id: u64, at: u64, bytes: &[u8], durable: bool) -> Outcome {
         let before = self.plain.nodes[&id].file.may_be.clone();
         let answer = self.ask_with(Call::Write { id, offset: at, durable }, bytes)?;
+        self.wrote(id, at, bytes, durable, &before, answer)
+    }
+
+    fn wrote(
+        &mut self,
+        id: u64,
+        at: u64,
+        bytes: &[u8],
+        durable: bool,
+        before: &[Vec<u8>],
+        answer: Answer,
+    ) -> Outcome {
         if !self.judge(&answer, Ok(()), false)? {
             return Err("a write was refused by the Hub".into());
         }
@@ -342,7 +354,7 @@ impl World {
             self.plain.names_synced();
         }
         self.see(&change.after, true)?;
-        self.edited(id, &before)
+        self.edited(id, before)
     }
 
     /// After an edit: what the file holds now is known, and so is which version of somebody else it replaces.
@@ -503,13 +515,22 @@ impl World {
     fn failed_write(&mut self, number: u16, at: u16, length: u32, fill: u32) -> Outcome {
         let Some(id) = self.file(number) else { return Ok(()) };
         let (at, bytes) = (self.offset(id, at), testkit::bytes(u64::from(fill), length as usize));
-        self.ask(Call::Fail(Local::Writes(1)))?;
-        let answer = self.ask_with(Call::Write { id, offset: at, durable: false }, &bytes)?;
-        let struck = self.ask(Call::Heal)?;
-        if !matches!(struck, Answer::Struck(1)) {
-            return Err(format!("a write did not reach the disk: {struck:?}"));
+        // The failure may strike a write of the file system's own, as when it keeps the base of another edit: then this
+        // one was taken, and is tried again.
+        for tries in 1.. {
+            let before = self.plain.nodes[&id].file.may_be.clone();
+            self.ask(Call::Fail(Local::Writes(1)))?;
+            let answer = self.ask_with(Call::Write { id, offset: at, durable: false }, &bytes)?;
+            let struck = self.ask(Call::Heal)?;
+            if !matches!(struck, Answer::Struck(1)) {
+                return Err(format!("a write did not reach the disk: {struck:?}"));
+            }
+            if tries == 4 || !matches!(answer, Answer::Wrote { .. }) {
+                self.judge(&answer, Err(&["NoSpace"]), false)?;
+                break;
+            }
+            self.wrote(id, at, &bytes, false, &before, answer)?;
         }
-        self.judge(&answer, Err(&["NoSpace"]), false)?;
         let answer = self.ask(Call::Commit { id })?;
         self.judge(&answer, Err(&["LocalDisk", "NoSpace"]), false)?;
         let answer = self.ask(Call::SetMtime { id, mtime: 1 })?;

@@ -194,16 +194,16 @@ fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, path: &str, outside: &
             }
             Ok(false)
         }
-        // Removed here with what was in it; the Hub implies the folder by files it has not deleted yet, or that
-        // were moved out of it here. When it has heard, the folder is listed once more, and what others keep in it
-        // shows then.
-        None if query::deletes_below(tx.db(), path)?
-            || query::moved_away_below(tx.db(), path)?
-            || settled_below(outside, path) =>
-        {
-            Ok(false)
-        }
         occupied => {
+            // Removed here with what was in it; the Hub implies the folder by files it has not deleted yet, or that
+            // were moved out of it here. When it has heard, the folder is listed once more, and what others keep in
+            // it shows then.
+            if query::deletes_below(tx.db(), path)?
+                || query::moved_away_below(tx.db(), path)?
+                || settled_below(outside, path)
+            {
+                return Ok(false);
+            }
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::Directory, Layer::Bucket)?;
             name_it(tx, &mut child, key, occupied.is_some())?;
             child.place = Place::Inherited;

@@ -56,6 +56,17 @@ pub fn displaced(db: &Connection) -> Result<Vec<Node>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Those of them that the Hub has below this key, by number.
+pub fn displaced_below(db: &Connection, path: &str, after: FileId, limit: usize) -> Result<Vec<Node>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM nodes WHERE place = 2 AND place_path > ?1 || '/' AND place_path < ?1 || '0' \
+         AND gone = 0 AND id > ?2 ORDER BY id LIMIT ?3"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![path, after, limit as i64], from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Files of the bucket that the Hub has nowhere, staged or not.
 pub fn unplaced(db: &Connection) -> Result<Vec<Node>> {
     let sql = format!(

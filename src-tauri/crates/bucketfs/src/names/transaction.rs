@@ -136,10 +136,11 @@ impl Tx<'_> {
     }
 
     /// Nothing of ours is going to be put at this key, or below it, any more: what was sent there without an answer
-    /// is to go, if the Hub has it.
+    /// is to go, if the Hub has it. A file that stands there is left to its own move or removal.
     pub fn abandon(&mut self, path: &str) -> Result<()> {
         for (path, hash) in commits::unanswered_from(self.db, path)? {
-            if query::delete_at(self.db, &path)?.is_none() {
+            let known = query::delete_at(self.db, &path)?.is_some();
+            if !known && query::placed_at(self.db, &path)?.is_empty() {
                 self.delete_at_once(&path, Some(&hash))?;
             }
         }

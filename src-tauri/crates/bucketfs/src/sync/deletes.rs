@@ -121,7 +121,7 @@ fn list_again(fs: &Arc<BucketFs>, done: &[&PendingDelete]) -> Result<()> {
     for delete in done {
         let Some((folder, _)) = delete.path.rsplit_once('/') else { continue };
         fs.names.ask(|db| {
-            if query::resolve(db, folder)?.is_none() {
+            if query::resolve(db, folder)?.is_none_or(|node| node.kind != Kind::Directory) {
                 folders.insert(nearest_folder(db, folder)?);
             }
             Ok(())

@@ -1,5 +1,6 @@
-//! Moving what the Hub has below a renamed folder: copies by hash first, deletions after, so that a move
-//! broken off leaves two names and never none. Doing it again is harmless.
+//! Moving what the Hub has below a renamed folder: copies by hash first, then the rows of the files and a deletion
+//! for each old key in one transaction, so that a move broken off at any point leaves two names and never none, and
+//! each file knows where it is: the folder may be renamed again before it is all moved.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::attr::{FileId, Kind};
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::names::{Node, commits, query};
+use crate::names::{Node, Place, Tx, commits, query};
 
 const PART: usize = 500;
 
@@ -25,23 +26,27 @@ const PART: usize = 500;
 pub async fn move_folder(fs: &Arc<BucketFs>, one: &FolderMove, detour: bool) -> Result<()> {
     let (folder, from, id) = (&one.folder, &one.from, one.folder.id);
     let to = if detour { format!("{} (moving {id})", one.to) } else { one.to.clone() };
-    let goals = match carry(fs, from, &to).await {
-        Ok(goals) => goals,
+    match carry(fs, from, &to).await {
+        Ok(()) => {}
         Err(Trouble::Hub(error)) => {
             note(fs, folder, &error);
             return Ok(());
         }
         Err(Trouble::Local(error)) => return Err(error),
-    };
-    fs.listings.settle([from.as_str(), to.as_str()].into_iter());
+    }
+    let place = to.clone();
     fs.names
         .change(move |tx| {
-            goals.iter().try_for_each(|goal| tx.forget_delete(goal))?;
             let Some(mut node) = tx.node(id)? else { return Ok(()) };
-            tx.set_place(&mut node, &to)?;
+            tx.set_place(&mut node, &place)?;
             tx.put(&node)
         })
         .await?;
+    let mut last = Some(FileId(0));
+    while let Some(after) = last {
+        let place = to.clone();
+        last = fs.names.change(move |tx| with_their_folder(tx, &place, after)).await?;
+    }
     // What others changed below the old keys meanwhile has come along.
     fs.listings.bucket_changed(fs);
     fs.queue.succeeded(&Key::Folder(id));
@@ -68,8 +73,7 @@ impl From<Error> for Trouble {
     }
 }
 
-/// Answers the keys that the files have now.
-async fn carry(fs: &Arc<BucketFs>, from: &str, to: &str) -> std::result::Result<Vec<String>, Trouble> {
+async fn carry(fs: &Arc<BucketFs>, from: &str, to: &str) -> std::result::Result<(), Trouble> {
     let mut files = Vec::new();
     let mut pages = fs.bucket.list_all(from);
     while let Some(page) = pages.next().await {
@@ -82,12 +86,25 @@ async fn carry(fs: &Arc<BucketFs>, from: &str, to: &str) -> std::result::Result<
         }
     }
     for part in files.chunks(PART) {
-        copy_part(fs, part, from, to).await?;
+        let copied = copy_part(fs, part, from, to).await?;
+        fs.names.change(move |tx| copied.iter().try_for_each(|one| one.apply(tx))).await?;
     }
-    for part in files.chunks(PART) {
-        delete_part(fs, part).await?;
+    Ok(())
+}
+
+/// Files that have come to their keys with their folder: their place is where the folder's is. Some of them, with
+/// numbers above `after`; answers the last one's.
+fn with_their_folder(tx: &mut Tx<'_>, folder: &str, after: FileId) -> Result<Option<FileId>> {
+    let part = query::displaced_below(tx.db(), folder, after, PART)?;
+    for node in &part {
+        let Place::At(path) = &node.place else { continue };
+        let mut node = node.clone();
+        tx.set_place(&mut node, path)?;
+        if node.place == Place::Inherited {
+            tx.put(&node)?;
+        }
     }
-    Ok(files.iter().map(|file| moved(&file.path, from, to)).collect())
+    Ok(part.last().map(|node| node.id))
 }
 
 /// Keys below the folder that have a fate of their own: removed here, moved elsewhere since, or of a new file
@@ -107,14 +124,18 @@ async fn copy_part(
     part: &[FileEntry],
     from: &str,
     to: &str,
-) -> std::result::Result<(), Trouble> {
+) -> std::result::Result<Vec<Copied>, Trouble> {
     let goals: Vec<String> = part.iter().map(|file| moved(&file.path, from, to)).collect();
     let there: HashMap<String, FileEntry> =
         fs.bucket.paths_info(&goals).await?.into_iter().map(|file| (file.path.clone(), file)).collect();
-    let (mut ops, mut notes) = (Vec::new(), Vec::new());
+    let (mut ops, mut all) = (Vec::new(), Vec::new());
     for (file, goal) in part.iter().zip(goals) {
         let found = there.get(&goal);
-        if found.is_some_and(|found| found.xet_hash == file.xet_hash) {
+        let from = file.path.clone();
+        let hash = file.xet_hash.clone();
+        let ours = fs.names.ask(|db| is_ours(db, file))?;
+        if found.is_some_and(|found| found.xet_hash == hash) {
+            all.push(Copied { from, path: goal, hash, seen: None, ours, beside: false, is_there: true });
             continue;
         }
         // As when a file is saved: what is ours there, or empty, makes way.
@@ -127,8 +148,7 @@ async fn copy_part(
         }
         let path = if theirs { beside(fs, &goal) } else { goal };
         let seen = found.filter(|_| !theirs).map(|found| found.xet_hash.clone());
-        let ours = !theirs && fs.names.ask(|db| is_ours(db, file))?;
-        notes.push(Noted { path: path.clone(), hash: file.xet_hash.clone(), seen, ours });
+        all.push(Copied { from, path: path.clone(), hash, seen, ours, beside: theirs, is_there: false });
         ops.push(BatchOp::Copy {
             path,
             xet_hash: file.xet_hash.clone(),
@@ -136,7 +156,7 @@ async fn copy_part(
             source: fs.bucket.name().clone(),
         });
     }
-    let noted = notes.clone();
+    let noted: Vec<Copied> = all.iter().filter(|one| !one.is_there).cloned().collect();
     let feed = fs.feed_point();
     fs.names
         .change(move |tx| {
@@ -145,7 +165,7 @@ async fn copy_part(
             }
             noted.iter().try_for_each(|one| {
                 tx.displace(&one.path, NOBODY)?;
-                if !one.ours {
+                if !one.ours || one.beside {
                     return Ok(());
                 }
                 tx.commit_begins(&one.path, Some(&one.hash))?;
@@ -160,11 +180,46 @@ async fn copy_part(
         .await?;
     let _under_way = fs.listings.begin(ops.iter().map(|op| op.path().to_owned()).collect());
     run(fs, ops).await?;
-    fs.names
-        .change(move |tx| notes.iter().try_for_each(|one| tx.commit_done(&one.path, Some(&one.hash))))
-        .await
-        .map_err(Trouble::from)
+    Ok(all)
 }
+
+/// A file of the folder, at its new key.
+#[derive(Clone)]
+struct Copied {
+    from: String,
+    path: String,
+    hash: String,
+    /// What was there, and made way.
+    seen: Option<String>,
+    /// The content is what the file here has. One that others have put there meanwhile comes along and stays theirs:
+    /// an edit here must not take it for its own base.
+    ours: bool,
+    /// Somebody else's file has the new name, and this is one beside it.
+    beside: bool,
+    /// It was there already.
+    is_there: bool,
+}
+
+impl Copied {
+    /// The file is at its new key, and what is left at the old one is to go, unless somebody changes it.
+    fn apply(&self, tx: &mut Tx<'_>) -> Result<()> {
+        tx.commit_done(&self.path, Some(&self.hash))?;
+        if !self.beside {
+            tx.forget_delete(&self.path)?;
+            for mut node in query::placed_at(tx.db(), &self.from)? {
+                tx.set_place(&mut node, &self.path)?;
+                tx.put(&node)?;
+            }
+        }
+        match query::delete_at(tx.db(), &self.from)? {
+            Some(_) => Ok(()),
+            None => tx.delete_at_once(&self.from, Some(&self.hash)),
+        }
+    }
+}
+
+/// Stands for a file that has no number.
+const NOBODY: FileId = FileId(0);
 
 fn is_ours(db: &rusqlite::Connection, file: &FileEntry) -> Result<bool> {
     let here = query::placed_at(db, &file.path)?;
@@ -172,58 +227,11 @@ fn is_ours(db: &rusqlite::Connection, file: &FileEntry) -> Result<bool> {
     Ok(known || commits::own_at(db, &file.path)?.contains(&file.xet_hash))
 }
 
-/// A key that a copy is going to.
-#[derive(Clone)]
-struct Noted {
-    path: String,
-    hash: String,
-    /// What is there, and makes way.
-    seen: Option<String>,
-    /// The content is what the file here has. One that others have put there meanwhile comes along and stays theirs:
-    /// an edit here must not take it for its own base.
-    ours: bool,
-}
-
-/// Stands for a file that has no number.
-const NOBODY: FileId = FileId(0);
-
 /// Somebody put another file where ours is going: both are kept.
 fn beside(fs: &BucketFs, goal: &str) -> String {
     let kept_as = format!("{goal} (conflict {})", chrono::Utc::now().format("%Y-%m-%d %H.%M.%S"));
     fs.tell(Event::Conflict { path: goal.to_owned(), kept_as: kept_as.clone() });
     kept_as
-}
-
-/// Deletes what has been copied, as long as it is still what was copied: somebody's newer version stays.
-async fn delete_part(fs: &Arc<BucketFs>, part: &[FileEntry]) -> std::result::Result<(), Trouble> {
-    let mut paths = Vec::new();
-    for file in part {
-        if !fs.names.ask(|db| stands_at(db, &file.path))? {
-            paths.push(file.path.clone());
-        }
-    }
-    if paths.is_empty() {
-        return Ok(());
-    }
-    super::deletes::begin(fs, &paths).await?;
-    let _under_way = fs.listings.begin(paths.clone());
-    let now: HashMap<String, String> =
-        fs.bucket.paths_info(&paths).await?.into_iter().map(|file| (file.path, file.xet_hash)).collect();
-    let copied: Vec<(String, String)> = part
-        .iter()
-        .filter(|file| now.get(&file.path) == Some(&file.xet_hash))
-        .map(|file| (file.path.clone(), file.xet_hash.clone()))
-        .collect();
-    let ops = copied.iter().map(|(path, _)| BatchOp::Delete { path: path.clone() }).collect();
-    let paths: Vec<String> = copied.iter().map(|(path, _)| path.clone()).collect();
-    fs.names
-        .change(move |tx| {
-            copied.iter().try_for_each(|(path, hash)| tx.commit_checked(path, None, Some(hash)))
-        })
-        .await?;
-    run(fs, ops).await?;
-    fs.names.change(move |tx| paths.iter().try_for_each(|path| tx.commit_done(path, None))).await?;
-    Ok(())
 }
 
 async fn run(fs: &Arc<BucketFs>, ops: Vec<BatchOp>) -> std::result::Result<(), Trouble> {

@@ -272,8 +272,14 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
                 let settled = listings.listings.settled_since(mark);
                 let outside = Outside { settled: &settled, staged: &staged, uid, gid };
                 let folder = tx.folder(id)?;
+                let now = query::actual_place(tx.db(), &folder)?;
+                if now.as_deref() != Some(this_place.as_str()) {
+                    return Ok(known); // it has been moved there meanwhile; it is listed once more
+                }
+                // On its way to another place its files leave this one in parts: what is not seen is not gone.
+                let moving = query::desired_place(tx.db(), &folder)?.is_some_and(|goal| goal != this_place);
                 let mut changed = merge::take_page(tx, &folder, &this_place, &page, &outside, &mut known)?;
-                if last {
+                if last && !moving {
                     changed |= merge::take_away_unseen(tx, &folder, &this_place, &outside, &mut known)?;
                 }
                 if changed && folder.listed {

@@ -123,6 +123,10 @@ fn pin_what_lost_its_name(fs: &Arc<BucketFs>, changes: &[RemoteChange]) {
     for change in changes {
         let Ok(Some(node)) = fs.names.ask(|db| query::resolve_placed(db, &change.path)) else { continue };
         let base = node.base.as_ref().map(|base| &base.hash);
+        let ours = fs.names.ask(|db| commits::own_at(db, &change.path)).unwrap_or_default();
+        if change.xet_hash.as_ref().is_some_and(|hash| ours.contains(hash)) {
+            continue; // our own save, told before its answer: whoever saves it sees to that
+        }
         if change.kind == ChangeKind::Delete
             || (change.xet_hash.is_some() && change.xet_hash.as_ref() != base)
         {

@@ -319,3 +319,94 @@ async fn a_folders_move_that_was_broken_off_is_no_conflict_with_itself() {
     write_file(&fs, "e/a", b"two").await;
     is_just(&rig, &fs, &[("e/a", "two")]).await;
 }
+
+/// A folder of more files than one batch carries is looked at while it is moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_folder_that_is_being_moved_stay_in_it_with_their_numbers() {
+    let rig = Rig::new();
+    let name = |number: usize| format!("f{number:03}");
+    for number in 0..505 {
+        rig.put(&format!("d/{}", name(number)), format!("content {number}").as_bytes());
+    }
+    rig.put("d/in/g", b"below");
+    let fs = rig.open().await;
+    let before: Vec<_> = names(&fs, "d").await;
+    assert_eq!((before.len(), names(&fs, "d/in").await.len()), (506, 1));
+    let (first, below) = (find(&fs, "d/f000").await.unwrap(), find(&fs, "d/in/g").await.unwrap());
+    rename(&fs, "d", "e").await;
+    for after in 0..4 {
+        rig.hub.faults().add(Fault::on("POST */batch", Harm::HoldAnswer { ms: 700 }).after(after).times(1));
+    }
+    let syncing = tokio::spawn({
+        let fs = fs.clone();
+        async move { fs.sync(Some(Duration::from_secs(60))).await }
+    });
+    let mut news = 0;
+    while !syncing.is_finished() {
+        rig.put(&format!("news {news}"), b"a reason to look again");
+        rig.hub.faults().feed_gap(); // everything is listed anew
+        news += 1;
+        let now = names(&fs, "e").await;
+        assert_eq!(now.len(), before.len(), "{:?}", before.iter().find(|name| !now.contains(name)));
+        assert_eq!(names(&fs, "e/in").await, ["g"]);
+        assert_eq!(find(&fs, "e/f000").await.unwrap(), first);
+        assert_eq!(find(&fs, "e/in/g").await.unwrap(), below);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(news > 5, "it was over before anybody looked");
+    sync(&fs).await;
+    assert_eq!(rig.paths().iter().filter(|path| path.starts_with("e/")).count(), 506);
+    assert!(!rig.paths().iter().any(|path| path.starts_with("d/")));
+    assert_eq!(read_file(&fs, "e/f000").await, b"content 0");
+    assert_eq!(find(&fs, "e/f000").await.unwrap(), first);
+}
+
+/// Some files of a folder have been moved, the others not; then it is renamed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_renamed_again_in_the_middle_of_its_move_loses_nothing() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    mkdir(&fs, "d").await;
+    for name in ["a", "b", "c"] {
+        write_file(&fs, &format!("d/{name}"), name.as_bytes()).await;
+    }
+    sync(&fs).await;
+    for harm in [
+        Harm::LoseAnswer,
+        Harm::FailOperations { path: "/b".into(), error: "not now".into() },
+        Harm::Status { status: 503, retry_after: None },
+    ] {
+        for after in 0..3 {
+            rig.hub.faults().add(Fault::on("POST */batch", harm.clone()).after(after).times(1));
+            rename(&fs, "d", "e").await;
+            let _ = fs.sync(Some(Duration::from_millis(300))).await;
+            rename(&fs, "e", "f").await;
+            rig.hub.faults().clear();
+            fs.retry(None); // what was refused for good
+            is_just(&rig, &fs, &[("f/a", "a"), ("f/b", "b"), ("f/c", "c")]).await;
+            assert_eq!(names(&fs, "f").await, ["a", "b", "c"]);
+            rename(&fs, "f", "d").await;
+            sync(&fs).await;
+        }
+    }
+}
+
+/// The Hub has not heard of all that was moved out of a folder when its name is a file's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_takes_a_folders_name_is_alone_there() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    mkdir(&fs, "d").await;
+    write_file(&fs, "d/a", b"a").await;
+    sync(&fs).await;
+    fs.pause();
+    remove(&fs, "d/a").await;
+    fs.rmdir(ROOT, b"d", None).await.unwrap();
+    write_file(&fs, "d", b"a file").await;
+    rig.put("elsewhere", b"theirs");
+    until(async || names(&fs, "").await.contains(&"elsewhere".to_owned()).then_some(())).await;
+    assert_eq!(names(&fs, "").await, ["d", "elsewhere"]);
+    fs.resume();
+    is_just(&rig, &fs, &[("d", "a file"), ("elsewhere", "theirs")]).await;
+    assert_eq!(names(&fs, "").await, ["d", "elsewhere"]);
+}
