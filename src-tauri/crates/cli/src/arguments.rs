@@ -252,7 +252,7 @@ pub struct Serve {
     /// How long a file must be quiet before it is uploaded, milliseconds
     #[arg(long, value_name = "MS", value_parser = milliseconds, default_value = "2000")]
     pub debounce_ms: Duration,
-    /// How often to ask the Hub for changes made elsewhere, milliseconds
+    /// How often a Hub that is out of reach, or that refused the token, is tried again, milliseconds
     #[arg(long, value_name = "MS", value_parser = milliseconds, default_value = "15000")]
     pub poll_ms: Duration,
     /// How long a deletion waits before it leaves, milliseconds

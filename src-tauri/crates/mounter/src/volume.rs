@@ -57,7 +57,11 @@ pub async fn mount_somewhere(plan: &Plan, wanted: &Wanted, client: &HelperClient
         }
     }
     let last = failed.pop().unwrap_or_else(|| {
-        MountError::new(Reason::System, "There is no way to mount here.", "Run `bucketbarctl doctor`.")
+        MountError::new(
+            Reason::System,
+            "There is no way to mount here.",
+            "The log says more: BUCKETBAR_LOG=debug.",
+        )
     });
     let before: String = failed.iter().map(|error| format!("{} ", error.what)).collect();
     Err(MountError { what: format!("{before}{}", last.what), ..last })

@@ -28,10 +28,7 @@ pub async fn run(args: Login) -> CommandResult {
 }
 
 fn say_where(store: &dyn SecretStore) {
-    print_line(&format!(
-        "The sign-in is kept in {} (mode 0600: only you can read it) until BucketBar keeps it in the keychain.",
-        store.describe()
-    ));
+    print_line(&format!("The sign-in is kept in {} (mode 0600: only you can read it).", store.describe()));
     for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
         if std::env::var(name).is_ok_and(|value| !value.trim().is_empty()) {
             eprintln!("bucketbarctl: {name} is set and comes first: unset it to use this sign-in.");
