@@ -5,6 +5,8 @@
 //! `window` adds Tauri around it.
 
 pub mod arguments;
+pub mod awake;
+pub mod bundle;
 pub mod icon;
 pub mod login;
 pub mod logs;
@@ -12,6 +14,7 @@ pub mod menu;
 pub mod notices;
 pub mod page;
 pub mod single;
+pub mod update;
 
 #[cfg(feature = "window")]
 mod platform;

@@ -5,7 +5,7 @@ Lays the bundle out with stand-ins for the programs, sees that every path in eve
 agrees (names of sockets, identifiers, places of the helper), and lints the workflows with tools from PyPI (made by
 `scripts/python-env tools`). Last line: 'N passed, N failed'.
 """
-import importlib.machinery, importlib.util, json, pathlib, plistlib, re, subprocess, sys, tempfile, traceback
+import base64, importlib.machinery, importlib.util, json, os, pathlib, plistlib, re, subprocess, sys, tempfile, traceback
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 SHELL = REPO / "src-tauri"
@@ -92,7 +92,79 @@ def signing_is_refused_with_a_sentence_for_each_thing_that_is_missing():
     for name, word in (("APPLE_SIGNING_IDENTITY", "sign with"), ("BUCKETBAR_TEAM_ID", "ten characters"), ("APPLE_API_KEY", "notariz")):
         less = {key: value for key, value in whole.items() if key != name}
         assert any(word in text for text in complaints(less, True)), (name, complaints(less, True))
+    assert any("go together" in text for text in complaints({**whole, "BUCKETBAR_UPDATE_KEY": "x"}, True))
+    update = {"BUCKETBAR_UPDATE_PRIVATE_KEY": "x", "BUCKETBAR_UPDATE_ARCHIVE_URL": "y"}
+    assert complaints({**whole, **update}, True) == [] and any("not signed" in text for text in complaints(update, False))
     assert any("PASSWORD" in text for text in complaints({**whole, "APPLE_CERTIFICATE": "x"}, True))
+
+
+@proof
+def everything_that_is_compiled_in_is_named_where_the_bundle_is_built():
+    words = package_macos().__doc__
+    for path in SHELL.rglob("*.rs"):
+        for name in re.findall(r'option_env!\("(\w+)"\)', path.read_text()):
+            assert name in words, f"{path.relative_to(REPO)} takes {name} at build time; scripts/package-macos does not say so"
+
+
+@proof
+def the_checklist_fits_into_an_hour_and_says_what_the_code_says():
+    text = read("docs/mac-checklist.md")
+    minutes = [int(number) for number in re.findall(r"^## \d.*\((\d+) min", text, re.M)]
+    assert len(minutes) == len(re.findall(r"^## \d", text, re.M)) and sum(minutes) <= 60, minutes
+    scopes = re.search(r'SCOPES: &str = "(.+?)"', read("src-tauri/crates/hub/src/oauth/mod.rs"))[1].split()
+    listed = re.search(r"^\| Scopes \| (.+?) \|$", text, re.M)[1]
+    assert re.findall(r"`([\w-]+)`", listed) == scopes, listed
+    path = re.search(r'PATH: &str = "(.+?)"', read("src-tauri/crates/hub/src/oauth/listener.rs"))[1]
+    assert f"`http://127.0.0.1{path}`" in text
+    for script in re.findall(r"\./(scripts/[\w-]+)", text):
+        assert (REPO / script).is_file(), script
+    titles = re.findall(r"^## \d+\. (.+)$", text, re.M)
+    assert titles[-1].startswith("What only a Mac can decide"), titles
+
+
+@proof
+def an_update_is_signed_as_the_app_expects_it():
+    """The example that the app's own tests open (src-tauri/src/update) is what the scripts make of the same archive."""
+    example = SHELL / "tests/update"
+    key = base64.b64encode(b"\x07" * 32).decode()
+    public = (example / "key.pub").read_text().strip()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        archive = folder / "BucketBar-0.2.0.app.tar.gz"
+        archive.write_bytes(b"an archive of an app")
+        url = "https://updates.example/BucketBar-0.2.0.app.tar.gz"
+
+        def sign(*words, **environment):
+            argv = [sys.executable, REPO / "scripts/sign-update", *words]
+            return subprocess.run(argv, text=True, capture_output=True, timeout=60, env={**os.environ, **environment})
+        words = (archive, "--version", "0.2.0", "--url", url, "--notes", "Volumes of their own.", "--out", folder / "out")
+        done = sign(*words, BUCKETBAR_UPDATE_PRIVATE_KEY=key, BUCKETBAR_UPDATE_KEY=public)
+        assert done.returncode == 0, done.stderr
+        for name in ("latest.json", "latest.json.sig"):
+            assert (folder / "out" / name).read_bytes() == (example / name).read_bytes(), name
+        for environment, word in (({"BUCKETBAR_UPDATE_PRIVATE_KEY": "x"}, "32 bytes"),
+                                  ({"BUCKETBAR_UPDATE_PRIVATE_KEY": key, "BUCKETBAR_UPDATE_KEY": "AAAA"}, "not the public half")):
+            refused = sign(*words, **environment)
+            assert refused.returncode == 1 and word in refused.stderr and key not in refused.stderr, refused.stderr
+
+
+@proof
+def a_bundle_becomes_an_archive_that_unpacks_to_the_same_app():
+    module = package_macos()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        app = module.lay_out(folder / "built").parent
+        os.environ["BUCKETBAR_UPDATE_PRIVATE_KEY"] = base64.b64encode(b"\x08" * 32).decode()
+        try:
+            latest = module.make_update(app, "9.9.9", "https://updates.example/x/BucketBar.app.tar.gz", folder / "update")
+        finally:
+            del os.environ["BUCKETBAR_UPDATE_PRIVATE_KEY"]
+        about = json.loads(latest.read_text())
+        archive = folder / "update/BucketBar.app.tar.gz"
+        assert about["archive"]["bytes"] == archive.stat().st_size and about["version"] == "9.9.9", about
+        subprocess.run(["tar", "-xzf", archive, "-C", folder], check=True, timeout=60)
+        subprocess.run(["diff", "-r", app, folder / app.name], check=True, timeout=60)
+        assert os.access(folder / app.name / "Contents/MacOS/bucketbar", os.X_OK)
 
 
 @proof

@@ -8,7 +8,7 @@ use crate::IDENTIFIER;
 ///
 /// `SuccessfulExit` false: Quit (exit code 0) ends it, a crash or a kill brings it back. `ThrottleInterval`: as
 /// soon as launchd can; a mount waits for its server meanwhile. `AbandonProcessGroup`: what holds the listening
-/// sockets through a crash is a child and must survive it.
+/// sockets through a crash is a child and must survive it. `AssociatedBundleIdentifiers`: System Settings shows it under the app's name.
 pub fn property_list(program: &Path) -> String {
     let program = escape(&program.to_string_lossy());
     format!(
@@ -22,6 +22,10 @@ pub fn property_list(program: &Path) -> String {
 	<array>
 		<string>{program}</string>
 		<string>--supervised</string>
+	</array>
+	<key>AssociatedBundleIdentifiers</key>
+	<array>
+		<string>{IDENTIFIER}</string>
 	</array>
 	<key>RunAtLoad</key>
 	<true/>

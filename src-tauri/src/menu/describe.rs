@@ -36,6 +36,15 @@ pub fn starting() -> Vec<Item> {
     items
 }
 
+/// With a line about an update just above Quit.
+pub fn with_update(mut items: Vec<Item>, line: Option<String>) -> Vec<Item> {
+    if let Some(line) = line {
+        let at = items.iter().position(|item| item.id == "separator:end").map_or(items.len(), |at| at + 1);
+        items.insert(at, Item::words("update", shorten(&line)));
+    }
+    items
+}
+
 /// What the pointer is told over the icon.
 pub fn tooltip(status: &AppStatus) -> String {
     let lines: Vec<&str> =

@@ -9,7 +9,7 @@ mod describe;
 
 pub use action::Action;
 pub use changes::{Change, apply, changes};
-pub use describe::{describe, starting, tooltip};
+pub use describe::{describe, starting, tooltip, with_update};
 
 /// One line of a menu.
 #[derive(Debug, Clone, PartialEq, Eq)]

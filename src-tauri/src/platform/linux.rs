@@ -24,6 +24,11 @@ const SECRETS: [&str; 2] = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
 /// Nothing is needed: an app with a tray and no window has no place in a Linux panel's task list.
 pub fn dress(_app: &mut tauri::App) {}
 
+/// Packages bring updates here: nothing is to be compared with.
+pub fn system_version() -> Option<String> {
+    None
+}
+
 pub fn open_url(url: &str) -> AppResult<()> {
     start("xdg-open", url).map_err(|error| {
         let what = format!("No browser could be started (xdg-open: {error}).");

@@ -23,6 +23,12 @@ pub fn dress(app: &mut tauri::App) {
     app.set_activation_policy(ActivationPolicy::Accessory);
 }
 
+/// Like `14.5.1`.
+pub fn system_version() -> Option<String> {
+    let version = NSProcessInfo::processInfo().operatingSystemVersion();
+    Some(format!("{}.{}.{}", version.majorVersion, version.minorVersion, version.patchVersion))
+}
+
 pub fn open_url(url: &str) -> AppResult<()> {
     let address = NSURL::URLWithString(&NSString::from_str(url));
     if address.is_some_and(|address| NSWorkspace::sharedWorkspace().openURL(&address)) {

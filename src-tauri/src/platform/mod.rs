@@ -5,11 +5,17 @@
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(target_os = "macos")]
+pub mod service;
 
 #[cfg(target_os = "linux")]
-pub use linux::{Assertion, copy_text, dress, message, open_folder, open_url, pick_folder, watch};
+pub use linux::{
+    Assertion, copy_text, dress, message, open_folder, open_url, pick_folder, system_version, watch,
+};
 #[cfg(target_os = "macos")]
-pub use macos::{Assertion, copy_text, dress, message, open_folder, open_url, pick_folder, watch};
+pub use macos::{
+    Assertion, copy_text, dress, message, open_folder, open_url, pick_folder, system_version, watch,
+};
 
 /// Runs `make` on the main thread with the sender of its answer; `T`'s default when that thread is gone.
 async fn asked<T: Send + Default + 'static>(

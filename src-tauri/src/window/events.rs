@@ -7,10 +7,10 @@ use engine::app::api::event::{AppEvent, Part};
 use tauri::{AppHandle, Emitter};
 
 use super::notifier::Notifier;
-use super::{tray, windows};
-use crate::logs;
+use super::{life, tray, updates, windows};
 use crate::page::Page;
 use crate::platform::{self, Assertion, Hint};
+use crate::{awake, logs};
 
 /// To the end of the app.
 pub async fn follow(app: AppHandle, engine: Arc<App>, level: Option<logs::Level>) {
@@ -31,6 +31,7 @@ pub async fn follow(app: AppHandle, engine: Arc<App>, level: Option<logs::Level>
         }
     }
     engine.ended().await;
+    updates::at_end(&follower.app, &engine, life::how_it_ends(&follower.app)).await;
     tracing::info!("the app has ended in order");
     follower.app.exit(0);
 }
@@ -40,8 +41,8 @@ struct Follower {
     engine: Arc<App>,
     notifier: Notifier,
     level: Option<logs::Level>,
-    /// Held while anything is mounted.
-    assertion: Option<Assertion>,
+    /// Held while there is a reason, with it.
+    assertion: Option<(&'static str, Assertion)>,
 }
 
 impl Follower {
@@ -73,9 +74,14 @@ impl Follower {
         if let Some(level) = &self.level {
             level.set(state.settings.log_level);
         }
-        let mounted = state.status.mounted > 0;
-        if mounted != self.assertion.is_some() {
-            self.assertion = if mounted { Some(Assertion::hold("Buckets are mounted").await) } else { None };
+        let why = awake::reason(&state.status);
+        if why != self.assertion.as_ref().map(|(why, _)| *why) {
+            // The new one first: no moment without any.
+            let next = match why {
+                Some(why) => Some((why, Assertion::hold(why).await)),
+                None => None,
+            };
+            self.assertion = next;
         }
     }
 }

@@ -16,6 +16,7 @@ use tauri::{AppHandle, Manager};
 use super::{dialogs, engine_of, windows};
 use crate::menu::Action;
 use crate::platform;
+use crate::update::decision::End;
 
 /// The engine's own bound for an end without questions is five seconds.
 const END: Duration = Duration::from_secs(8);
@@ -24,6 +25,8 @@ const END: Duration = Duration::from_secs(8);
 pub struct Life {
     /// A question about quitting is on the screen: one is enough.
     asking: AtomicBool,
+    /// The system wants the app to end, not the person.
+    hurried: AtomicBool,
 }
 
 /// Does what the person clicked; what cannot be done is said in a dialog.
@@ -134,6 +137,11 @@ async fn quit(app: &AppHandle, engine: &Arc<App>) -> AppResult<()> {
     result
 }
 
+/// Known once the engine has ended.
+pub fn how_it_ends(app: &AppHandle) -> End {
+    if app.state::<Life>().hurried.load(Ordering::SeqCst) { End::System } else { End::Quit }
+}
+
 /// SIGTERM (systemd, log-out) and SIGINT (a terminal): an end without questions; what is unsent waits on disk.
 pub fn watch_signals(app: AppHandle) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -160,6 +168,7 @@ pub fn last_words(app: &AppHandle) {
 }
 
 async fn end_now(app: &AppHandle) {
+    app.state::<Life>().hurried.store(true, Ordering::SeqCst);
     let Some(engine) = engine_of(app) else { return };
     if tokio::time::timeout(END, engine.end()).await.is_err() {
         tracing::error!("the engine did not end in time; what is unsent waits on disk");

@@ -13,6 +13,7 @@ mod outside;
 mod renderer;
 mod start;
 mod tray;
+mod updates;
 mod windows;
 
 use std::process::ExitCode;
@@ -66,11 +67,18 @@ pub fn run(page: Option<Page>, by: By) -> ExitCode {
         }
         Err(error) => return refuse(&format!("{} cannot be used: {error}", state.display())),
     };
-    build(page, by, single, level)
+    build(page, by, single, level, &state)
 }
 
-fn build(page: Option<Page>, by: By, single: Single, level: Option<logs::Level>) -> ExitCode {
+fn build(
+    page: Option<Page>,
+    by: By,
+    single: Single,
+    level: Option<logs::Level>,
+    state: &std::path::Path,
+) -> ExitCode {
     let (engine, started) = watch::channel(None);
+    let updates_folder = state.join("updates");
     let app = tauri::Builder::default()
         .manage(Running { started })
         .manage(life::Life::default())
@@ -85,6 +93,7 @@ fn build(page: Option<Page>, by: By, single: Single, level: Option<logs::Level>)
             tray::create(app)?;
             let handle = app.handle().clone();
             serve_later_starts(handle.clone(), Arc::new(single));
+            updates::start(&handle, &updates_folder);
             if let Some(page) = page {
                 windows::open(&handle, page, None);
             }

@@ -40,6 +40,27 @@ impl Outside for Desktop {
             AppError::new(ErrorCode::System, what, "The setting is as it was. Try again.")
         })
     }
+
+    #[cfg(target_os = "macos")]
+    fn registration(&self) -> engine::mounter::Registration {
+        platform::service::registration()
+    }
+
+    #[cfg(target_os = "macos")]
+    fn register_helper(&self) -> AppResult<()> {
+        platform::service::register()
+    }
+
+    #[cfg(target_os = "macos")]
+    fn unregister_helper(&self) -> AppResult<()> {
+        platform::service::unregister()
+    }
+
+    #[cfg(target_os = "macos")]
+    fn open_login_items(&self) -> AppResult<()> {
+        platform::service::open_login_items();
+        Ok(())
+    }
 }
 
 /// What a session starts: the AppImage as a whole, else this program.

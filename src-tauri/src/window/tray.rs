@@ -10,7 +10,7 @@ use tauri::{App, AppHandle, Manager};
 
 use super::life;
 use super::renderer::Renderer;
-use crate::menu::{Action, describe, starting, tooltip};
+use crate::menu::{Action, describe, starting, tooltip, with_update};
 
 /// Tauri keeps one; it is touched on the main thread only, the lock is never waited for.
 pub struct Tray {
@@ -42,7 +42,7 @@ pub fn create(app: &App) -> tauri::Result<()> {
 
 /// Shows this state. From any thread.
 pub fn show(app: &AppHandle, state: &AppState) {
-    let items = describe(state);
+    let items = with_update(describe(state), super::updates::line(app));
     let (icon, tooltip) = (state.status.icon, tooltip(&state.status));
     on_main(app, move |app, tray| {
         let mut shown = tray.shown.lock().unwrap_or_else(PoisonError::into_inner);

@@ -137,6 +137,11 @@ impl Ledger {
         change(book.files.entry(number).or_default(), now)
     }
 
+    /// Now, by the ledger's own count of happenings.
+    pub fn moment(&self) -> u64 {
+        self.state.lock().clock
+    }
+
     /// The file is to be compared, under this path.
     pub fn named(&self, number: u64, path: &str) {
         let mut book = self.state.lock();
@@ -190,7 +195,10 @@ impl Ledger {
     }
 
     /// write(2) took these bytes.
-    pub fn wrote(&self, number: u64, offset: u64, data: &[u8]) {
+    ///
+    /// `since` is [`Ledger::moment`] before the call: an asynchronous WRITE of these bytes may have failed, and thrown
+    /// them away, before write(2) returned.
+    pub fn wrote(&self, number: u64, offset: u64, data: &[u8], since: u64) {
         if data.is_empty() {
             return;
         }
@@ -199,7 +207,7 @@ impl Ledger {
             file.remember(now, format!("wrote {start}..{end}"));
             file.grow_to(end, now);
             file.content[start..end].copy_from_slice(data);
-            file.promised.insert(offset..end as u64, now);
+            file.promised.insert(offset..end as u64, since);
             file.unknown.remove(offset..end as u64);
         });
     }

@@ -69,6 +69,49 @@ impl Options {
     }
 }
 
+impl Options {
+    /// What `mount_nfs -o OPTIONS` makes of the words the product gives it (mount_nfs.c's tables; macos-nfs.md A1).
+    ///
+    /// # Errors
+    /// A word that this model does not know: whoever adds an option says here what it does.
+    pub fn parse(
+        options: &str,
+        export: impl Into<String>,
+        uid: u32,
+        gid: u32,
+    ) -> std::result::Result<Options, String> {
+        let mut parsed = Options::new(SocketAddr::from(([127, 0, 0, 1], 0)), export, uid, gid);
+        (parsed.nfc, parsed.rdirplus, parsed.deadtimeout) = (false, false, None);
+        let mut mount_port = 0;
+        for word in options.split(',') {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            let number = || value.parse::<u32>().map_err(|_| format!("{word} is no number"));
+            let seconds = || number().map(|seconds| Duration::from_secs(u64::from(seconds)));
+            match name {
+                "port" => parsed.address.set_port(value.parse().map_err(|_| format!("{word} is no port"))?),
+                "mountport" => mount_port = number()?,
+                "rsize" => parsed.rsize = number()?,
+                "wsize" => parsed.wsize = number()?,
+                "dsize" => parsed.dsize = number()?,
+                "actimeo" => parsed.attributes_kept = seconds()?,
+                "deadtimeout" => parsed.deadtimeout = Some(seconds()?),
+                "nfc" => parsed.nfc = true,
+                "rdirplus" => parsed.rdirplus = true,
+                "vers" if value == "3" => {}
+                "proto" if value == "tcp" => {}
+                // Nothing of them is seen on the wire by this model: a hard, interruptible mount with local locks.
+                "hard" | "intr" | "locallocks" | "mutejukebox" | "noquota" | "nosuid" | "nodev"
+                | "readahead" | "retrycnt" | "ro" => {}
+                _ => return Err(format!("the model does not know {word}")),
+            }
+        }
+        if u32::from(parsed.address.port()) != mount_port {
+            return Err("NFS and MOUNT are on two ports".to_owned());
+        }
+        Ok(parsed)
+    }
+}
+
 /// What was sent, by kind: for tests that want to know how, not only whether.
 #[derive(Debug, Default)]
 pub struct Sent {

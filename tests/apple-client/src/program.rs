@@ -188,9 +188,10 @@ impl Open {
             return Err(Errno::EBADF);
         }
         let how = Manner { append: self.flags.append, sync: self.flags.sync, no_cache: self.flags.no_cache };
+        let since = self.mount.ledger.moment();
         match self.mount.write(&self.node, offset, data, how).await {
             Ok(at) => {
-                self.mount.ledger.wrote(self.node.number, at, data);
+                self.mount.ledger.wrote(self.node.number, at, data, since);
                 Ok(at)
             }
             Err(errno) => {

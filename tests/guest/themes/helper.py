@@ -298,3 +298,42 @@ def flood(place):
     same("unmount", helper.ask("unmount\tpolite\tshared", ANN), "ok\n")
     lines = helper.said().count("\n")
     assert lines < 400, f"the flood wrote {lines} lines"
+
+
+class SystemsHelper(Helper):
+    """In the places it has on every machine; the guest's / is its own."""
+
+    def start(self):
+        self.volumes, self.socket = pathlib.Path("/run/bucketbar/volumes"), pathlib.Path("/run/bucketbar/helper.sock")
+        self.log = self.place.log("helper")
+        self.process = subprocess.Popen([program("bucketbar-helper")], stdin=subprocess.DEVNULL, stdout=open(self.log, "ab"),
+                                        stderr=subprocess.STDOUT, env={"PATH": "/usr/bin:/bin"})
+        eventually("the helper's socket", lambda: self.ask("version", ANN).startswith("ok\t"), 20, 0.1)
+
+
+@test("bucketbarctl mount without a folder: an ordinary user gets a volume by the helper, and one line without it", 150)
+def command(place):
+    hub = Hub(place)
+    bucket = hub.create_bucket("shared")
+    hub.put(bucket, "hello.txt", b"hello")
+    place.dir.chmod(0o755)
+    home = place.folder("home")
+    os.chown(home, ANN, ANN)
+    token = place.dir / "token"
+    token.write_text(hub.token)
+    token.chmod(0o644)
+    env = place.environment(HF_ENDPOINT=hub.endpoint, HF_TOKEN_PATH=token, HOME=home)
+    ctl = lambda *words: place.run(*as_user(ANN), program("bucketbarctl"), *words, env=env, seconds=120)
+    without = ctl("mount", bucket)
+    assert without.returncode == 1 and "Start it as root: bucketbar-helper." in without.stderr, without
+    helper = SystemsHelper(place)
+    done = ctl("mount", bucket)
+    same("mount", (done.returncode, done.stderr), (0, ""))
+    point = helper.volumes / "shared"
+    assert f"is mounted on {point}." in done.stdout, done.stdout
+    same("read", as_ann(place, "cat", point / "hello.txt"), "hello")
+    same("owner", point.stat().st_uid, ANN)
+    as_ann(place, "cp", point / "hello.txt", point / "copy.txt")
+    done = ctl("unmount", bucket)
+    same("unmount", (done.returncode, list(helper.volumes.iterdir())), (0, []))
+    eventually("the copy on the Hub", lambda: "copy.txt" in hub.files(bucket), 60, 1)

@@ -15,5 +15,5 @@ def whole(place):
     print("\n".join("      " + line for line in done.stdout.splitlines()), flush=True)
     same("exit code", (done.returncode, done.stderr), (0, ""))
     text = report.read_text()
-    assert text.count("| ok |") >= 11 and text.count("| skipped |") == 2 and "FAILED" not in text, text
+    assert text.count("| ok |") >= 12 and text.count("| skipped |") == 2 and "FAILED" not in text, text
     assert not list(pathlib.Path(place.dir, "tmp").iterdir()), "it left something behind"

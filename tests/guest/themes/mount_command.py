@@ -190,3 +190,35 @@ def idle(place):
     used = (ticks() - before) / os.sysconf("SC_CLK_TCK")
     assert used < 1, f"{used} s of CPU in 20 idle seconds"
     assert hub.count("") <= 10, f"{hub.count('')} calls in 20 idle seconds"
+
+
+@test("mount without a folder makes ~/Buckets/NAME, says so, is found again by the bucket's name, and leaves nothing behind", 150)
+def without_a_folder(place):
+    hub, bucket = prepared(place)
+    token = place.dir / "token"
+    token.write_text(hub.token)
+    home = place.folder("home of mine")
+    env = place.environment(HF_ENDPOINT=hub.endpoint, HF_TOKEN_PATH=token, HOME=home)
+    ctl = lambda *words: place.run(program("bucketbarctl"), *words, env=env, seconds=120)
+    point = home / "Buckets" / bucket.split("/")[1]
+    done = ctl("mount", bucket)
+    same("mount", (done.returncode, done.stderr), (0, ""))
+    assert f"{bucket} is mounted on {point}." in done.stdout and f"bucketbarctl unmount '{point}'" in done.stdout, done.stdout
+    same("read", (point / "hello.txt").read_bytes(), b"hello")
+    again = ctl("mount", bucket)
+    assert again.returncode == 0 and f"is mounted on {point} already" in again.stdout, again
+    # A folder of that name with something in it is not covered.
+    other = hub.create_bucket("other")
+    (home / "Buckets/other").mkdir()
+    (home / "Buckets/other/mine.txt").write_text("mine")
+    second = ctl("mount", other)
+    assert second.returncode == 0 and str(home / "Buckets/other 2") in second.stdout, second
+    same("unmount by the bucket's name", ctl("unmount", other).returncode, 0)
+    same("what stays", (home / "Buckets/other/mine.txt").read_text(), "mine")
+    (point / "new.txt").write_text("new")
+    done = ctl("unmount", bucket)
+    same("unmount", (done.returncode, os.path.ismount(point), point.exists()), (0, False, False))
+    assert str(point) in done.stdout, done.stdout
+    eventually("the file on the Hub", lambda: "new.txt" in hub.files(bucket), 60, 1)
+    wrong = ctl("unmount", bucket)
+    assert wrong.returncode == 1 and "bucketbarctl: " in wrong.stderr, wrong

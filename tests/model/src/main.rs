@@ -4,6 +4,10 @@
 //! state directory was on stable storage then is known to [`model::disk`], because the four functions of
 //! `interpose` stand before the C library's.
 
+#[cfg(target_os = "linux")]
+mod interpose;
+#[cfg(not(target_os = "linux"))]
+#[path = "interpose_elsewhere.rs"]
 mod interpose;
 
 use std::io::{self, Read, Write};

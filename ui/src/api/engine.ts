@@ -375,6 +375,21 @@ export type Part = "status" | "accounts" | "buckets" | "decisions" | "activity" 
 export type AppEvent = { "event": "changed", revision: number, status: AppStatus, parts: Array<Part>, } | { "event": "notify", notification: Notification, } | { "event": "withdraw", key: string, } | { "event": "missed" } | { "event": "ended" };
 
 /**
+ * Whether the helper can be used, and why not.
+ */
+export type HelperStatus = "unmanaged" | "enabled" | "requires_approval" | "not_registered" | "not_found" | "broken";
+
+export type Helper = { status: HelperStatus, 
+/**
+ * A sentence: how buckets are mounted because of it.
+ */
+what: string, 
+/**
+ * A sentence: what to do to have volumes; empty when nothing is to be done.
+ */
+advice: string, };
+
+/**
  * Takes nothing, or answers nothing but that it is done.
  */
 export type Nothing = Record<string, never>;
@@ -497,6 +512,12 @@ minutes: number, }; answer: Settings };
   dismiss: { args: { entry: number, }; answer: Nothing };
   /** Lists what would go, refuses while something is unsent; with consent it goes, and the app ends. */
   remove_everything: { args: { consent?: string, }; answer: Asked };
+  /** Whether the root helper can be used (macOS: buckets as volumes). */
+  helper_status: { args: Record<string, never>; answer: Helper };
+  /** Registers the helper, or mends it; the person may have to allow it in the system's settings. */
+  helper_register: { args: Record<string, never>; answer: Helper };
+  /** Opens the system's settings where the helper is allowed. */
+  helper_open_settings: { args: Record<string, never>; answer: Nothing };
   /** Versions, mounts and the last events as text; no token, no content. */
   diagnostics: { args: Record<string, never>; answer: Text };
   /** Something may be different outside (awake, network, a window opened): look now. */
@@ -505,4 +526,4 @@ minutes: number, }; answer: Settings };
   quit: { args: { consent?: string, }; answer: Asked };
 }
 
-export const COMMANDS = ["snapshot", "queue", "saved", "refresh_buckets", "mount", "unmount", "set_read_only", "sync_now", "show", "reveal", "pause", "resume", "retry", "discard", "resolve", "answer_deletes", "recent_deletes", "restore", "create_bucket", "set_settings", "snooze", "sign_in_browser", "sign_in_device", "sign_in_cancel", "sign_in_hf_cli", "sign_in_token", "set_default_account", "sign_out", "dismiss", "remove_everything", "diagnostics", "check", "quit"] as const satisfies readonly (keyof Commands)[];
+export const COMMANDS = ["snapshot", "queue", "saved", "refresh_buckets", "mount", "unmount", "set_read_only", "sync_now", "show", "reveal", "pause", "resume", "retry", "discard", "resolve", "answer_deletes", "recent_deletes", "restore", "create_bucket", "set_settings", "snooze", "sign_in_browser", "sign_in_device", "sign_in_cancel", "sign_in_hf_cli", "sign_in_token", "set_default_account", "sign_out", "dismiss", "remove_everything", "helper_status", "helper_register", "helper_open_settings", "diagnostics", "check", "quit"] as const satisfies readonly (keyof Commands)[];

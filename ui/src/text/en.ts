@@ -275,6 +275,8 @@ export const en = {
   "set.startAtLoginNote": "Uploads that wait go on as soon as you log in.",
   "set.mountFolder": "Mount folder",
   "set.mountFolderNote": "Each mounted bucket is a folder in here. Applies to the next mount.",
+  "set.volumes": "Show buckets as volumes",
+  "set.volumesOn": "On",
   "set.readOnly": "Mount read-only",
   "set.readOnlyNote": "For buckets mounted from now on. You can allow writing for each.",
   "set.mountAtLogin": "Mount when BucketBar starts",

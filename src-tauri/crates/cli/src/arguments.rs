@@ -199,8 +199,9 @@ pub struct Ls {
 pub struct Mount {
     /// OWNER/BUCKET or OWNER/BUCKET/FOLDER
     pub bucket: BucketPath,
-    /// An empty folder of yours
-    pub dir: PathBuf,
+    /// An empty folder of yours; by default a volume of its own where BucketBar's helper is allowed, else a folder in
+    /// ~/Buckets
+    pub dir: Option<PathBuf>,
     /// Let nothing be written
     #[arg(long)]
     pub read_only: bool,
@@ -211,8 +212,9 @@ pub struct Mount {
 
 #[derive(Debug, Args)]
 pub struct Unmount {
-    /// Where it is mounted
-    pub dir: PathBuf,
+    /// Where it is mounted, or the bucket
+    #[arg(value_name = "DIR|BUCKET")]
+    pub what: PathBuf,
     /// Unmount although programs use it; what they have not saved is lost
     #[arg(long)]
     pub force: bool,

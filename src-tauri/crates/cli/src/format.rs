@@ -37,6 +37,15 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// `text` as one word of a shell's command line.
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// One line about a bucket, in the words that the app has for it.
 pub fn state_line(status: &Status) -> String {
     let line = app::of_servers([status], now_ms()).line;
@@ -75,6 +84,13 @@ pub fn queue_table(items: &[QueueItem], limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_stays_one_word_of_a_shell() {
+        assert_eq!(word("/Volumes/models"), "/Volumes/models");
+        assert_eq!(word("/Volumes/My Bucket"), "'/Volumes/My Bucket'");
+        assert_eq!(word("/a/$(it's)"), "'/a/$(it'\\''s)'");
+    }
 
     #[test]
     fn columns_line_up() {

@@ -17,6 +17,13 @@ pub fn state_dir(bucket: &BucketPath, named: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
+/// `~/Buckets`, where mounts go that are neither volumes nor were given a place.
+pub fn buckets_folder() -> Result<PathBuf> {
+    engine::default_mount_folder().ok_or_else(|| {
+        EngineError::new("Your home directory is not known.", "Set HOME, or say where to mount.")
+    })
+}
+
 /// The engine that `running` names; connects to nothing yet.
 pub fn client(running: &Running) -> Result<ControlClient> {
     let state_dir = state_dir(&running.bucket, running.state.as_deref())?;

@@ -10,6 +10,11 @@ use crate::bucket_path::BucketPath;
 use crate::endpoint::{Endpoint, private_dir};
 use crate::error::{EngineError, Result};
 
+/// `~/Buckets`; `None` when the home directory is not known.
+pub fn default_mount_folder() -> Option<PathBuf> {
+    directories::BaseDirs::new().map(|dirs| mounter::default_folder(dirs.home_dir()))
+}
+
 /// The folder of this user's state directories: `~/.local/state/bucketbar` (XDG_STATE_HOME) on Linux,
 /// `~/Library/Application Support/…` on macOS. Never a cache: what is not on the Hub yet lies there.
 #[derive(Debug, Clone)]

@@ -17,6 +17,7 @@ mod command;
 pub mod options;
 pub mod peer;
 pub mod places;
+pub mod program;
 pub mod protocol;
 pub mod records;
 pub mod server;

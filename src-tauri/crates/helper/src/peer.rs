@@ -36,12 +36,13 @@ pub fn is_our_program(stream: &UnixStream) -> Result<(), String> {
 }
 
 /// The code requirement of callers (macos-nfs.md D): Apple's anchor, our team, the app or its command line tool.
+/// The tool has no Info.plist: codesign(1) names such a program after its file.
 /// `None` for a build without a team: then no caller is one of ours.
 pub fn requirement(team: Option<&str>) -> Option<String> {
     let team = team.filter(|team| team.len() == 10 && team.bytes().all(|b| b.is_ascii_alphanumeric()))?;
     Some(format!(
         "anchor apple generic and certificate leaf[subject.OU] = \"{team}\" and \
-         (identifier \"co.bucketbar.BucketBar\" or identifier \"co.bucketbar.bucketbarctl\")"
+         (identifier \"co.bucketbar.BucketBar\" or identifier \"bucketbarctl\")"
     ))
 }
 

@@ -11,6 +11,7 @@ use crate::admission::{Admission, Place, may_ask};
 use crate::audit::{Audit, describe};
 use crate::peer::{self, Peer};
 use crate::places::Places;
+use crate::program::Program;
 use crate::protocol::{Code, MAX_REQUEST, Refusal, Reply, Request};
 use crate::service::Service;
 use crate::sockets::{self, Listening};
@@ -32,7 +33,8 @@ struct Shared {
     audit: Audit,
 }
 
-/// Serves until `stop` is set, or until nobody has asked for a minute where somebody starts us again.
+/// Serves until `stop` is set; where somebody starts us again, also until nobody has asked for a minute, or an update
+/// has put another program in our place.
 ///
 /// # Errors
 /// The places are not as they must be, or there is no socket.
@@ -42,6 +44,7 @@ pub fn run(places: &Places, stop: &AtomicBool) -> io::Result<()> {
     let shared = Arc::new(Shared { service, admission: Admission::default(), audit: Audit::default() });
     let connections = connections(listener)?;
     let mut quiet_since = Instant::now();
+    let program = Program::here();
     while !stop.load(Ordering::Relaxed) {
         match connections.recv_timeout(LOOK) {
             Ok(stream) => {
@@ -49,12 +52,17 @@ pub fn run(places: &Places, stop: &AtomicBool) -> io::Result<()> {
                 quiet_since = Instant::now();
             }
             Err(RecvTimeoutError::Timeout) if !shared.admission.is_idle() => quiet_since = Instant::now(),
-            Err(RecvTimeoutError::Timeout) if on_demand && quiet_since.elapsed() >= IDLE => break,
+            Err(RecvTimeoutError::Timeout) if on_demand && is_over(quiet_since.elapsed(), &program) => break,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the listener ended")),
         }
     }
     Ok(())
+}
+
+/// Nobody is being served: whether to end now. The next connection starts the program that is there then.
+fn is_over(quiet: Duration, program: &Program) -> bool {
+    quiet >= IDLE || program.is_replaced()
 }
 
 /// Connections as they come. The thread waits in `accept` and ends with the process; what it has taken and nobody

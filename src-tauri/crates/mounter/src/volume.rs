@@ -160,6 +160,16 @@ async fn unmount_volume(path: &Path, volume: VolumeName, force: Force, client: &
     }
 }
 
+/// Where the helper makes volumes.
+pub fn volumes_folder() -> PathBuf {
+    Places::default().volumes
+}
+
+/// Whether `path` is where the helper makes volumes.
+pub fn is_volume(path: &Path) -> bool {
+    volume_at(path, &volumes_folder()).is_some()
+}
+
 /// The volume that a mount point in the helper's folder is.
 fn volume_at(path: &Path, volumes: &Path) -> Option<VolumeName> {
     let name = path.strip_prefix(volumes).ok()?.to_str()?;

@@ -3,13 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::large_futures)]
 
+mod app;
+#[cfg(target_os = "linux")]
 mod disk;
+#[cfg(target_os = "linux")]
+mod disk_faults;
 mod fake;
 mod faults;
 mod model;
+#[cfg(target_os = "linux")]
 mod random;
 mod real;
 mod scenarios;
+mod worker;
 
 // The reference file system of the server's own tests, with scripted failures.
 #[path = "../../../../src-tauri/crates/nfs/tests/wire/memory_fs.rs"]

@@ -4,6 +4,7 @@ import { allBuckets } from "../../state/buckets";
 import { useModel } from "../../state/hooks";
 import { SwitchLine, TextLine } from "./lines";
 import type { PaneProps } from "./settings";
+import { VolumesLine } from "./volumes";
 
 export function GeneralPane({ app, change }: PaneProps) {
   const { t } = useTexts();
@@ -18,6 +19,7 @@ export function GeneralPane({ app, change }: PaneProps) {
       <Group>
         <SwitchLine label={t("set.startAtLogin")} note={t("set.startAtLoginNote")} on={settings.start_at_login} onChange={(on) => change({ start_at_login: on })} />
         <TextLine label={t("set.mountFolder")} note={t("set.mountFolderNote")} value={settings.mount_folder} pick={host.pickFolder} onSave={(path) => change({ mount_folder: path })} />
+        <VolumesLine />
         <SwitchLine label={t("set.readOnly")} note={t("set.readOnlyNote")} on={settings.read_only_by_default} onChange={(on) => change({ read_only_by_default: on })} />
       </Group>
       <Group title={t("set.mountAtLogin")} note={t("set.mountAtLoginNote")}>

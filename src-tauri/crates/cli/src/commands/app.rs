@@ -32,7 +32,7 @@ pub async fn run(args: arguments::App) -> CommandResult {
         config.keychain = Arc::new(InMemory::default());
     }
     if args.serve_only {
-        config.mounts = Arc::new(ServeOnly::default());
+        config.mounts = Arc::new(ServeOnly::open(config.state_dir.join("serve-only.json")));
     }
     (config.debounce, config.poll) = (args.debounce_ms, args.poll_ms);
     let app = App::start(config).await.map_err(worded)?;
@@ -70,13 +70,28 @@ fn worded(error: AppError) -> EngineError {
     EngineError { what: error.what, advice: error.advice, may_retry: error.may_retry }
 }
 
-/// Takes what is to be mounted for mounted: a client of NFS that needs no kernel does the rest.
-#[derive(Default)]
+/// Takes what is to be mounted for mounted: a client of NFS that needs no kernel does the rest. Like a kernel's, its
+/// table outlives the app.
 struct ServeOnly {
+    file: PathBuf,
     mounts: Mutex<HashMap<PathBuf, String>>,
 }
 
 impl ServeOnly {
+    fn open(file: PathBuf) -> ServeOnly {
+        let kept = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        ServeOnly { file, mounts: Mutex::new(kept.unwrap_or_default()) }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<PathBuf, String>)) {
+        let mut table = self.table();
+        change(&mut table);
+        let text = serde_json::to_vec(&*table).unwrap_or_default();
+        if let Err(error) = std::fs::write(&self.file, text) {
+            eprintln!("bucketbarctl: What is mounted is forgotten at the end ({error}).");
+        }
+    }
+
     fn table(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, String>> {
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,12 +113,16 @@ impl MountHost for ServeOnly {
 
     async fn mount(&self, wanted: &Wanted, folder: &Path) -> mounter::Result<(PathBuf, Vec<String>)> {
         let place = folder.join(wanted.name.as_str());
-        self.table().insert(place.clone(), wanted.token.as_str().to_owned());
+        self.change(|table| {
+            table.insert(place.clone(), wanted.token.as_str().to_owned());
+        });
         Ok((place, Vec::new()))
     }
 
     async fn unmount(&self, place: &Path, _: Force) -> mounter::Result<()> {
-        self.table().remove(place);
+        self.change(|table| {
+            table.remove(place);
+        });
         Ok(())
     }
 

@@ -3,18 +3,20 @@
 //! The server runs detached, so that it outlives this command and the terminal; its port and token stay in
 //! the state directory, so that a server that died comes back for a mount that waits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use engine::control::ControlClient;
 use engine::keeping::Life;
-use engine::mounter::{self, OwnMount, Source};
+use engine::mounter::{
+    self, Facts, HelperClient, Mounted, Os, OwnMount, Plan, Source, Token, VolumeName, Wanted,
+};
 use engine::{BucketPath, Endpoint, EngineError, FirstLine, Result, StateHome, prefixes_overlap};
 
 use super::print_line;
 use crate::arguments::Mount;
 use crate::server::Detached;
-use crate::{CommandResult, Outcome, place};
+use crate::{CommandResult, Outcome, format, place};
 
 /// How long an engine may take to end before another is started.
 const END: Duration = Duration::from_secs(10);
@@ -22,43 +24,107 @@ const END: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(40);
 
 pub async fn run(args: Mount) -> CommandResult {
-    let dir = mounter::normalize(&args.dir).await?;
+    let target = Target::of(args.dir.as_deref()).await?;
     let state = place::state_dir(&args.bucket, args.state.as_deref())?;
     let mounts = mounter::own_mounts()?;
     if let Some(mount) = mounts.iter().find(|mount| is_of(mount, &state)) {
-        return already_mounted(&args, mount, &dir, &state).await;
+        return already_mounted(&args, mount, &target, &state).await;
     }
-    mounter::check_mount_point(&dir).await?;
-    mounter::check_permission(&dir)?;
+    target.check().await?;
     refuse_overlap(&args.bucket, &state, &mounts)?;
-    let engine = start_engine(&args, &state, &dir).await?;
+    let engine = start_engine(&args, &state, target.owner()).await?;
     engine.client.open_mount_window(WINDOW).await?;
     let first = &engine.first_line;
     let read_only = first.options.split(',').any(|option| option == "ro");
-    let source = Source { port: first.port, export: first.export.clone(), read_only };
-    if let Err(error) = mounter::mount(&source, &dir).await {
-        // Nobody uses it; what an earlier mount left unsent waits on disk.
-        let _ = engine.client.shutdown().await;
-        return Err(error.into());
-    }
+    let mounted = match target.mount(&args.bucket, first, read_only).await {
+        Ok(mounted) => mounted,
+        Err(error) => {
+            // Nobody uses it; what an earlier mount left unsent waits on disk.
+            let _ = engine.client.shutdown().await;
+            return Err(error);
+        }
+    };
     let how = if read_only { " (read-only)" } else { "" };
-    print_line(&format!("{} is mounted on {}{how}.", args.bucket, dir.display()));
-    print_line(&format!("End it with: bucketbarctl unmount {}", dir.display()));
+    let place = mounted.path.display().to_string();
+    print_line(&format!("{} is mounted on {place}{how}.", args.bucket));
+    mounted.notes.iter().for_each(|note| print_line(note));
+    print_line(&format!("End it with: bucketbarctl unmount {}", format::word(&place)));
     Ok(Outcome::Done)
+}
+
+/// Where it is to be mounted.
+enum Target {
+    /// The person's own folder.
+    Folder(PathBuf),
+    /// A volume, or a folder that we make, by the facts of this machine.
+    Anywhere(Plan),
+}
+
+impl Target {
+    async fn of(dir: Option<&Path>) -> Result<Target> {
+        if let Some(dir) = dir {
+            return Ok(Target::Folder(mounter::normalize(dir).await?));
+        }
+        let facts = Facts {
+            os: Os::here(),
+            is_root: rustix::process::geteuid().is_root(),
+            helper: HelperClient::here().state().await,
+            folder: place::buckets_folder()?,
+        };
+        Ok(Target::Anywhere(mounter::plan(&facts)?))
+    }
+
+    /// Whether it can be mounted there at all; asked before a server is started for it.
+    async fn check(&self) -> Result<()> {
+        if let Target::Folder(dir) = self {
+            mounter::check_mount_point(dir).await?;
+            mounter::check_permission(dir)?;
+        }
+        Ok(())
+    }
+
+    /// Files belong to whoever owns the folder, which on Linux need not be root who mounts.
+    fn owner(&self) -> Option<(u32, u32)> {
+        match self {
+            Target::Folder(dir) => owner_of(dir),
+            Target::Anywhere(_) => None,
+        }
+    }
+
+    async fn mount(&self, bucket: &BucketPath, first: &FirstLine, read_only: bool) -> Result<Mounted> {
+        match self {
+            Target::Folder(dir) => {
+                let source = Source { port: first.port, export: first.export.clone(), read_only };
+                mounter::mount(&source, dir).await?;
+                Ok(Mounted { path: dir.clone(), is_volume: false, notes: Vec::new() })
+            }
+            Target::Anywhere(plan) => {
+                let token = first.export.split('/').nth(1).and_then(Token::parse).ok_or_else(|| {
+                    EngineError::new(
+                        "The server's first line cannot be understood.",
+                        "Install the program anew.",
+                    )
+                })?;
+                let name = VolumeName::nearest(bucket.volume(), "Bucket");
+                let wanted = Wanted { port: first.port, token, read_only, name };
+                Ok(mounter::mount_somewhere(plan, &wanted, &HelperClient::here()).await?)
+            }
+        }
+    }
 }
 
 fn is_of(mount: &OwnMount, state: &Path) -> bool {
     matches!(Endpoint::read(state), Ok(Some(endpoint)) if endpoint.mount_token == mount.token)
 }
 
-/// A mount of this bucket exists. On this very folder it is what was asked for: its server is started again
-/// if it died, and the waiting kernel goes on.
-async fn already_mounted(args: &Mount, mount: &OwnMount, dir: &Path, state: &Path) -> CommandResult {
-    let place = mount.mount_point.display();
-    if mount.mount_point != dir {
+/// A mount of this bucket exists. On this very folder, or anywhere, it is what was asked for: its server is started
+/// again if it died, and the waiting kernel goes on.
+async fn already_mounted(args: &Mount, mount: &OwnMount, target: &Target, state: &Path) -> CommandResult {
+    let place = mount.mount_point.display().to_string();
+    if matches!(target, Target::Folder(dir) if mount.mount_point != *dir) {
         return Err(EngineError::new(
             format!("{} is mounted on {place} already.", args.bucket),
-            format!("Use it there, or unmount it first: bucketbarctl unmount {place}"),
+            format!("Use it there, or unmount it first: bucketbarctl unmount {}", format::word(&place)),
         ));
     }
     let client = ControlClient::new(state, &args.bucket.to_string());
@@ -118,7 +184,7 @@ struct Engine {
 }
 
 /// A fresh engine for `state`; one that still uploads after an unmount makes room for it.
-async fn start_engine(args: &Mount, state: &Path, dir: &Path) -> Result<Engine> {
+async fn start_engine(args: &Mount, state: &Path, owner: Option<(u32, u32)>) -> Result<Engine> {
     let client = ControlClient::new(state, &args.bucket.to_string());
     wait_for_revival(&client, state).await;
     if client.shutdown().await.is_ok() {
@@ -127,7 +193,7 @@ async fn start_engine(args: &Mount, state: &Path, dir: &Path) -> Result<Engine> 
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    let (bucket, owner) = (args.bucket.to_string(), owner_of(dir));
+    let bucket = args.bucket.to_string();
     let server =
         Detached { bucket: &bucket, hub: None, state, read_only: args.read_only, owner, finish: false };
     let first_line = server.start().await?;
@@ -137,7 +203,6 @@ async fn start_engine(args: &Mount, state: &Path, dir: &Path) -> Result<Engine> 
     Ok(Engine { client, first_line })
 }
 
-/// Files belong to whoever owns the folder, which on Linux need not be root who mounts.
 fn owner_of(dir: &Path) -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     if !rustix::process::geteuid().is_root() {

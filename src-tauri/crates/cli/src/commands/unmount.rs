@@ -1,25 +1,33 @@
 //! `unmount`: the mount goes, the server stays until everything is on the Hub.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use engine::control::ControlClient;
-use engine::mounter::{self, Force, OwnMount};
-use engine::{Result, StateHome, Status, keeping};
+use engine::mounter::{self, Force, HelperClient, OwnMount};
+use engine::{BucketPath, Endpoint, Result, StateHome, Status, keeping};
 
 use super::print_line;
 use crate::arguments::Unmount;
-use crate::{CommandResult, Outcome, format};
+use crate::{CommandResult, Outcome, format, place};
 
 /// Little files are on the Hub by then; for more nobody has to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn run(args: Unmount) -> CommandResult {
-    let dir = mounter::normalize(&args.dir).await?;
     // The table of mounts is all there is to find the server by, once the mount is gone.
-    let mount = mounter::own_mounts()?.into_iter().find(|mount| mount.mount_point == dir);
+    let mount = find(&args.what, &mounter::own_mounts()?).await?;
+    let dir = match &mount {
+        Some(mount) => mount.mount_point.clone(),
+        None => mounter::normalize(&args.what).await?,
+    };
     let force = if args.force { Force::Yes } else { Force::No };
-    mounter::unmount(&dir, force).await?;
+    let ours = place::buckets_folder().is_ok_and(|folder| dir.parent() == Some(&folder));
+    if ours || mounter::is_volume(&dir) {
+        mounter::unmount_anywhere(&dir, force, &HelperClient::here()).await?;
+    } else {
+        mounter::unmount(&dir, force).await?;
+    }
     print_line(&format!("{} is unmounted.", dir.display()));
     if let Some((state, bucket)) = mount.as_ref().map(server_of).transpose()?.flatten() {
         let client = ControlClient::new(&state, &bucket);
@@ -38,6 +46,29 @@ pub async fn run(args: Unmount) -> CommandResult {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// The mount at the folder `what`; else that of the bucket of this name.
+async fn find(what: &Path, mounts: &[OwnMount]) -> Result<Option<OwnMount>> {
+    let dir = mounter::normalize(what).await;
+    let at = |mount: &&OwnMount| dir.as_ref().is_ok_and(|dir| mount.mount_point == *dir);
+    if let Some(mount) = mounts.iter().find(at) {
+        return Ok(Some(mount.clone()));
+    }
+    let Some(bucket) = what.to_str().and_then(|text| text.parse::<BucketPath>().ok()) else {
+        return Ok(None);
+    };
+    let (state, name) = (place::state_dir(&bucket, None)?, bucket.to_string());
+    let known = Endpoint::read(&state)?.into_iter().chain(
+        // One whose state lies elsewhere.
+        StateHome::discover()?.all().into_iter().map(|(_, endpoint)| endpoint),
+    );
+    let origin = engine::hub_origin()?;
+    let tokens: Vec<String> = known
+        .filter(|endpoint| endpoint.hub == origin && endpoint.bucket_path() == name)
+        .map(|endpoint| endpoint.mount_token)
+        .collect();
+    Ok(mounts.iter().find(|mount| tokens.contains(&mount.token)).cloned())
 }
 
 /// State directory and name of the bucket behind `mount`, if `mount` made it.

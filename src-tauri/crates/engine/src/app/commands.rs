@@ -413,6 +413,11 @@ impl App {
         unsent
     }
 
+    /// Whether everything of every bucket is on the Hub; true only when that is known. Good after the end too.
+    pub async fn all_on_the_hub(&self) -> bool {
+        self.unsent(|_| true).await.buckets.is_empty()
+    }
+
     /// Calls a command by its name.
     ///
     /// # Errors

@@ -77,8 +77,8 @@ impl AppConfig {
             state_dir: buckets.path().parent().unwrap_or(buckets.path()).to_owned(),
             home: BaseDirs::new().ok_or_else(homeless)?.home_dir().to_owned(),
             keychain: Arc::new(Keyring::of_system()),
+            mounts: Arc::new(System::new(Arc::clone(&outside))),
             outside,
-            mounts: Arc::new(System::default()),
             debounce: None,
             poll: None,
             respawn: None,
@@ -224,6 +224,7 @@ impl App {
 
     /// Accounts, environment, mounts at login, unsent files: everything that takes a while.
     async fn take_up(self: Arc<Self>) {
+        self.mend_helper().await;
         // What it says is in the state; nothing else depends on it here.
         let _ = self.look_whether_to_mount().await;
         self.adopt_mounts().await;

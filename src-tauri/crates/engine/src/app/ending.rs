@@ -138,6 +138,7 @@ impl App {
             }
         }
         let _ = self.config.outside.start_at_login(false);
+        self.give_helper_back().await;
         self.stop_all().await;
         for folder in
             [self.home.path().to_owned(), self.config.state_dir.clone(), self.config.config_dir.clone()]

@@ -6,6 +6,7 @@
 //! core       what the app owns, how it starts      ending      how it ends
 //! commands   every command, typed and by name      http        the same over HTTP
 //! mounting   slots: serving, mounting, adopting    listing     which buckets there are
+//! helper     the root helper: its state, registering it
 //! accounts   who, and where tokens come from       signing_in  the ways to get one     keychain
 //! pulse      the one loop: looks, and publishes    happenings → ledger → notify
 //! reduce     facts → status                        rates       how fast
@@ -23,9 +24,11 @@ pub mod desktop;
 mod diagnosis;
 mod ending;
 mod happenings;
+mod helper;
 pub mod http;
 pub mod keychain;
 mod ledger;
+mod leftovers;
 mod listing;
 pub mod mount_host;
 mod mounting;

@@ -1,9 +1,15 @@
 //! The system's mounts, as the app needs them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use mounter::{Blocker, Facts, Force, HelperClient, Os, Plan, Wanted};
+use mounter::{
+    Blocker, Facts, Force, HelperClient, HelperState, Os, Plan, VolumeName, Wanted, judge, volumes_folder,
+};
+
+use super::helper;
+use super::outside::Outside;
 
 /// A mount of one of our servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,26 +48,41 @@ pub trait MountHost: Send + Sync + 'static {
 
     /// Programs that use the mount.
     async fn blockers(&self, place: &Path) -> Vec<Blocker>;
-}
 
-/// This system's own: directly, or by BucketBar's helper.
-#[derive(Debug, Clone)]
-pub struct System {
-    helper: HelperClient,
-}
+    /// Whether somebody serves it, told without touching it; true when that cannot be known.
+    async fn is_served(&self, _mount: &Mounted) -> bool {
+        true
+    }
 
-impl Default for System {
-    fn default() -> Self {
-        System { helper: HelperClient::here() }
+    /// Where the root helper makes volumes, and those that it has made for this user.
+    async fn volumes(&self) -> (PathBuf, Vec<VolumeName>) {
+        (PathBuf::new(), Vec::new())
+    }
+
+    /// What the root helper says of itself.
+    async fn helper(&self) -> HelperState {
+        HelperState::Absent
     }
 }
 
+/// This system's own: directly, or by BucketBar's helper.
+#[derive(Clone)]
+pub struct System {
+    helper: HelperClient,
+    outside: Arc<dyn Outside>,
+}
+
 impl System {
+    /// `outside` knows whether the helper is registered.
+    pub fn new(outside: Arc<dyn Outside>) -> System {
+        System { helper: HelperClient::here(), outside }
+    }
+
     async fn plan(&self, folder: &Path) -> mounter::Result<Plan> {
         mounter::plan(&Facts {
             os: Os::here(),
             is_root: rustix::process::geteuid().is_root(),
-            helper: self.helper.state().await,
+            helper: judge(helper::registration(&self.outside).await, self.helper.state().await),
             folder: folder.to_owned(),
         })
     }
@@ -90,5 +111,22 @@ impl MountHost for System {
 
     async fn blockers(&self, place: &Path) -> Vec<Blocker> {
         mounter::blockers(place).await
+    }
+
+    async fn is_served(&self, mount: &Mounted) -> bool {
+        let Ok(all) = mounter::own_mounts() else { return true };
+        match all.iter().find(|one| one.mount_point == mount.mount_point && one.token == mount.token) {
+            Some(one) => mounter::is_served(one).await,
+            None => true,
+        }
+    }
+
+    async fn volumes(&self) -> (PathBuf, Vec<VolumeName>) {
+        // A helper that is not there has made none that could be cleared away through it.
+        (volumes_folder(), self.helper.list().await.unwrap_or_default())
+    }
+
+    async fn helper(&self) -> HelperState {
+        self.helper.state().await
     }
 }

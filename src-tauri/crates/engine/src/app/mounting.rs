@@ -1,6 +1,6 @@
 //! Mounting, unmounting, serving without a mount, and what an earlier run left of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use super::api::event::Part;
 use super::core::{App, now};
 use super::decisions;
 use super::ledger::Happening;
+use super::leftovers::{Fate, Found, Ground, fate};
 use super::mount_host::Mounted;
 use super::slot::{Phase, Slot};
 use crate::bucket_path::BucketPath;
@@ -416,22 +417,28 @@ impl App {
         self.ledger.lock().tell(now(), happening, 1);
     }
 
-    /// Mounts of a crashed run: their servers come back on the same ports. One whose state is gone is cleaned
-    /// away, if it lies in our mount folder.
+    /// Mounts of a crashed run: their servers come back on the same ports. [`leftovers`](super::leftovers) decides
+    /// which are ours, and which are dead for ever.
     pub(super) async fn adopt_mounts(self: &Arc<Self>) {
         let mounts = match self.config.mounts.mounts() {
             Ok(mounts) => mounts,
             Err(error) => return tracing::error!(%error, "mounts of an earlier run could not be looked for"),
         };
         let known = self.home.all();
+        let folder = PathBuf::from(&self.settings.read().mount_folder);
+        let (volumes, made) = self.config.mounts.volumes().await;
         for mount in mounts {
-            let of = known.iter().find(|(_, endpoint)| endpoint.mount_token == mount.token);
-            match of {
-                Some((_, endpoint)) if endpoint.hub == self.accounts.origin() => {
-                    self.adopt(&mount, endpoint).await
-                }
-                Some(_) => {}
-                None => self.clean(&mount).await,
+            let found = Found {
+                place: &mount.mount_point,
+                token: &mount.token,
+                served: self.config.mounts.is_served(&mount).await,
+            };
+            let ground =
+                Ground { origin: self.accounts.origin(), folder: &folder, volumes: &volumes, made: &made };
+            match fate(&found, &known, &ground) {
+                Fate::Adopt(at) => self.adopt(&mount, &known[at].1).await,
+                Fate::Leave => {}
+                Fate::Clear => self.clear(&mount).await,
             }
         }
     }
@@ -453,11 +460,7 @@ impl App {
     }
 
     /// Nobody can ever serve this mount again: whoever touches it would hang.
-    async fn clean(&self, mount: &Mounted) {
-        let folder = PathBuf::from(&self.settings.read().mount_folder);
-        if !is_in(&mount.mount_point, &folder) {
-            return;
-        }
+    async fn clear(&self, mount: &Mounted) {
         let place = mount.mount_point.display();
         match self.config.mounts.unmount(&mount.mount_point, Force::Yes).await {
             Ok(()) => tracing::warn!(%place, "a dead mount was removed: its state is gone"),
@@ -494,11 +497,6 @@ impl App {
             }
         }
     }
-}
-
-/// Only by name: nothing is touched.
-fn is_in(place: &Path, folder: &Path) -> bool {
-    place.parent() == Some(folder)
 }
 
 /// Another process's engine of this bucket gives way: what it has is durable, its port is free then.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::api::error::AppResult;
+use mounter::Registration;
+
+use super::api::error::{AppError, AppResult, ErrorCode};
 
 /// The desktop. The window's shell gives its own; [`Desktop`](super::desktop::Desktop) is the one without
 /// a window.
@@ -26,4 +28,41 @@ pub trait Outside: Send + Sync + 'static {
     /// # Errors
     /// `System` or `Disk`, with a sentence.
     fn start_at_login(&self, start: bool) -> AppResult<()>;
+
+    /// What the system says of the root helper's registration. May wait for the system.
+    fn registration(&self) -> Registration {
+        Registration::Unmanaged
+    }
+
+    /// Registers the helper; whether the person allows it is seen by [`Outside::registration`].
+    ///
+    /// # Errors
+    /// `System`, with the system's words.
+    fn register_helper(&self) -> AppResult<()> {
+        Err(unmanaged())
+    }
+
+    /// Takes the registration away; what the helper has mounted stays mounted.
+    ///
+    /// # Errors
+    /// `System`, with the system's words.
+    fn unregister_helper(&self) -> AppResult<()> {
+        Err(unmanaged())
+    }
+
+    /// Opens the system's settings where background items are allowed.
+    ///
+    /// # Errors
+    /// `System`.
+    fn open_login_items(&self) -> AppResult<()> {
+        Err(unmanaged())
+    }
+}
+
+fn unmanaged() -> AppError {
+    AppError::new(
+        ErrorCode::System,
+        "This program cannot switch the helper on.",
+        "On macOS the app in Applications can; elsewhere whoever installs BucketBar starts bucketbar-helper.",
+    )
 }

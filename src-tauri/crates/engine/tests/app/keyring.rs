@@ -11,7 +11,6 @@ use crate::bench::{Desk, until};
 const INSIDE: &str = "BUCKETBAR_TEST_KEYRING";
 
 /// Runs the test below in a session of its own.
-#[cfg(not(target_os = "macos"))]
 #[test]
 fn the_secret_service_keeps_tokens_and_nothing_else_does() {
     if std::env::var_os(INSIDE).is_some() {

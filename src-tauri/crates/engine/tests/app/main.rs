@@ -4,6 +4,8 @@
 mod bench;
 mod decisions;
 mod http;
+// The Secret Service is Linux's.
+#[cfg(target_os = "linux")]
 mod keyring;
 mod life;
 mod saving;

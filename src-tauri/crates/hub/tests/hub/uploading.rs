@@ -127,7 +127,8 @@ async fn an_edit_of_many_segments_is_put_together_of_all_of_them() {
     let edges = bench.bucket.segments(&base.hash).await.unwrap().unwrap();
     assert_eq!(edges.len(), 3, "{edges:?}");
     let edge = edges[0];
-    let cases: [(&str, Vec<(std::ops::Range<u64>, u64)>, u64); 6] = [
+    type Edits = Vec<(std::ops::Range<u64>, u64)>;
+    let cases: [(&str, Edits, u64); 6] = [
         ("in the middle of a segment", vec![(90 * MIB..91 * MIB, MIB)], edges[1]),
         ("at its start", vec![(edge..edge + 10, 10)], edges[1]),
         ("at its end", vec![(edge - 10..edge, 10)], 2 * 64 * MIB),

@@ -165,6 +165,12 @@ macro_rules! all_commands {
             dismiss(EntryArgs) -> Nothing;
             /// Lists what would go, refuses while something is unsent; with consent it goes, and the app ends.
             remove_everything(ConsentArgs) -> Asked;
+            /// Whether the root helper can be used (macOS: buckets as volumes).
+            helper_status(Nothing) -> Helper;
+            /// Registers the helper, or mends it; the person may have to allow it in the system's settings.
+            helper_register(Nothing) -> Helper;
+            /// Opens the system's settings where the helper is allowed.
+            helper_open_settings(Nothing) -> Nothing;
             /// Versions, mounts and the last events as text; no token, no content.
             diagnostics(Nothing) -> Text;
             /// Something may be different outside (awake, network, a window opened): look now.

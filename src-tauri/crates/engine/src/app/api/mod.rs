@@ -9,6 +9,7 @@ pub mod buckets;
 pub mod commands;
 pub mod error;
 pub mod event;
+pub mod helper;
 pub mod queue;
 pub mod settings;
 pub mod state;

@@ -12,6 +12,7 @@ use super::buckets::*;
 use super::commands::*;
 use super::error::*;
 use super::event::*;
+use super::helper::*;
 use super::queue::*;
 use super::settings::*;
 use super::state::*;
@@ -107,6 +108,8 @@ fn generated() -> String {
         AppState,
         Part,
         AppEvent,
+        HelperStatus,
+        Helper,
         Nothing,
         Count,
         Place,

@@ -1,0 +1,1 @@
+0AnIZMbjv8M9R1JbfmyqMFAf+bahkdaCjSLFF79E3dOcfrjTVC5l0jCrAfYdZQMPI0uZxV/mvsTisS19deKkDg==
