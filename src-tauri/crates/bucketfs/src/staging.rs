@@ -2,6 +2,7 @@
 
 mod area;
 mod commit;
+mod epoch;
 mod layout;
 pub mod log;
 mod pool;

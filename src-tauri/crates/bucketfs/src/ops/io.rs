@@ -138,9 +138,6 @@ impl BucketFs {
                 }
                 Err(Refusal::Retired) => continue,
                 Err(refusal) => {
-                    if durable && matches!(refusal, Refusal::Disk(_)) {
-                        self.staging.new_epoch(); // other bytes of this mount may be lost with it
-                    }
                     let error = refused(refusal, &self.path_of(&node)); // its hole is there already
                     self.tell_write_failed(&node, &error);
                     return Err(error);
@@ -155,10 +152,7 @@ impl BucketFs {
         let (staging, id) = (self.staging.clone(), node.id);
         let full = error.kind == ErrorKind::NoSpace;
         let _ = blocking(move || {
-            match staging.get(id) {
-                Some(staged) => staged.refuse(range, full),
-                None => staging.refused.add(id, range, full),
-            }
+            staging.refuse(id, range, full);
             Ok(())
         })
         .await;
@@ -179,16 +173,18 @@ impl BucketFs {
     /// a disk that stays broken is an error, not one rotation after the other.
     pub async fn commit(&self, id: FileId, _offset: u64, _count: u32) -> Result<Commit> {
         let node = self.live(id)?;
-        let verifier = self.write_verifier();
         if let Some(staged) = self.staging.get(id) {
             match blocking(move || Ok(staged.commit())).await? {
                 Ok(()) | Err(Refusal::Retired) => {}
                 Err(hole @ (Refusal::Hole | Refusal::HoleForWantOfRoom)) => {
                     return Err(refused(hole, &self.path_of(&node)));
                 }
-                Err(Refusal::Disk(error)) => return Ok(self.sync_failed(&node, &error.to_string())),
+                Err(Refusal::Disk(error)) => {
+                    self.tell_sync_failed(&node, &error.to_string());
+                    return Ok(self.committed(&node));
+                }
                 Err(Refusal::Lost(error)) => {
-                    self.sync_failed(&node, &error.to_string());
+                    self.tell_sync_failed(&node, &error.to_string());
                     return Err(refused(Refusal::Lost(error), &self.path_of(&node)));
                 }
             }
@@ -196,20 +192,24 @@ impl BucketFs {
             return Err(refused(hole, &self.path_of(&node)));
         }
         if let Err(error) = self.sync_names().await {
+            self.staging.new_epoch();
+            self.tell_sync_failed(&node, &error.to_string());
             if self.names.failed_syncs() > MOST_ROTATIONS {
-                self.sync_failed(&node, &error.to_string());
                 return Err(error);
             }
-            return Ok(self.sync_failed(&node, &error.to_string()));
+            return Ok(self.committed(&node));
         }
         self.queue.wake();
-        Ok(Commit { verifier, attr: self.attr_of(&node) })
+        Ok(self.committed(&node))
     }
 
-    fn sync_failed(&self, node: &Node, cause: &str) -> Commit {
-        let verifier = self.staging.new_epoch();
+    /// The verifier as it is after the sync: see `staging/epoch.rs`.
+    fn committed(&self, node: &Node) -> Commit {
+        Commit { verifier: self.write_verifier(), attr: self.attr_of(node) }
+    }
+
+    fn tell_sync_failed(&self, node: &Node, cause: &str) {
         self.tell(Event::SyncToDiskFailed { path: self.path_of(node), cause: cause.to_owned() });
-        Commit { verifier, attr: self.attr_of(node) }
     }
 
     /// The file's staged copy, made from the Hub's content if it has none. No byte is downloaded.

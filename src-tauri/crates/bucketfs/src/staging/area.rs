@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::epoch::Epoch;
 use super::layout::Layout;
 use super::log::{Birth, Record};
 use super::pool::{FilePool, Paths};
@@ -30,7 +31,6 @@ pub struct StagingArea {
     condemned: Mutex<Vec<Arc<Staged>>>,
     /// One copy is made at a time, so that two first WRITEs of a file share one.
     creating: Mutex<()>,
-    verifier: AtomicU64,
     /// Holes of files that have no copy.
     pub refused: Refused,
 }
@@ -52,24 +52,21 @@ impl StagingArea {
         Ok(StagingArea {
             refused: Refused::open(&folder.join("refused")),
             folder: folder.to_owned(),
-            pool: Arc::new(FilePool::new(OPEN_SLOTS, faults)),
+            pool: Arc::new(FilePool::new(OPEN_SLOTS, faults, Epoch::open()?)),
             files: RwLock::new(HashMap::new()),
             condemned: Mutex::new(Vec::new()),
             creating: Mutex::new(()),
-            verifier: AtomicU64::new(fresh_verifier()?),
         })
     }
 
     /// The write verifier of this epoch (RFC 1813 3.3.21): non-zero, the same for every file.
     pub fn verifier(&self) -> u64 {
-        self.verifier.load(Ordering::Acquire)
+        self.pool.epoch.verifier()
     }
 
     /// Begins a new epoch: a sync failed, the client must send everything uncommitted again.
     pub fn new_epoch(&self) -> u64 {
-        let next = fresh_verifier().unwrap_or_else(|_| self.verifier().wrapping_add(2)) | 1;
-        self.verifier.store(next, Ordering::Release);
-        next
+        self.pool.epoch.begin()
     }
 
     pub fn get(&self, id: FileId) -> Option<Arc<Staged>> {
@@ -108,11 +105,22 @@ impl StagingArea {
         Ok(staged)
     }
 
+    /// A WRITE was refused before it reached a copy, `full` for want of room: its range is a hole, in the copy if there
+    /// is one. No copy is made or given up meanwhile, so that the hole is in the one that counts.
+    pub fn refuse(&self, id: FileId, range: Range<u64>, full: bool) {
+        let _one = self.creating.lock();
+        match self.get(id) {
+            Some(staged) => staged.refuse(range, full),
+            None => self.refused.add(id, range, full),
+        }
+    }
+
     /// The file was removed for good: nobody can reach its copy any more. The two files stay until the removal is
     /// on stable storage ([`StagingArea::bury`]): after a power cut before that the name is back, and so must be
     /// what was committed. `true` when this is the first to wait.
     pub fn condemn(&self, id: FileId) -> bool {
         let _one = self.creating.lock();
+        self.refused.forget(id);
         let Some(staged) = self.files.write().remove(&id) else { return false };
         staged.retire(|_| true);
         let mut condemned = self.condemned.lock();
@@ -230,10 +238,4 @@ impl StagingArea {
     fn paths(&self, id: FileId) -> Paths {
         Paths { data: self.folder.join(format!("{id}.data")), log: self.folder.join(format!("{id}.log")) }
     }
-}
-
-fn fresh_verifier() -> Result<u64> {
-    getrandom::u64()
-        .map(|random| random | 1)
-        .map_err(|error| Error::new(crate::error::ErrorKind::LocalDisk, format!("no random bytes ({error})")))
 }

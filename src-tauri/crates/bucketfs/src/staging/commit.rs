@@ -38,7 +38,9 @@ impl Staged {
         self.recent.lock().clear();
         match self.sync_and_close() {
             Ok(()) => {
-                self.failed_commits.store(0, Ordering::Relaxed);
+                if self.with_layout(|layout| layout.suspect.is_empty()) {
+                    self.failed_commits.store(0, Ordering::Relaxed);
+                }
                 Ok(())
             }
             Err(error) => Err(self.commit_failed(error)),
@@ -55,14 +57,13 @@ impl Staged {
             return Err(Refusal::Retired);
         }
         let lease = self.pool.for_write(self.id, &self.paths)?;
-        self.sync_files(&lease.file)?;
+        self.sync_files(&lease.file).inspect_err(|_| self.sync_broke())?;
         lease.publish();
         Ok(())
     }
 
     fn commit_failed(&self, error: io::Error) -> Refusal {
-        self.unsynced.store(true, Ordering::Release);
-        self.layout.lock().sync_failed();
+        self.sync_broke();
         if self.failed_commits.fetch_add(1, Ordering::Relaxed) < MOST_ROTATIONS {
             return Refusal::Disk(error);
         }
@@ -71,6 +72,14 @@ impl Staged {
             self.record_hole(range);
         }
         Refusal::Lost(error)
+    }
+
+    /// A sync failed: what it was to bring counts only when it has been sent again. Whoever syncs next must find the
+    /// new verifier, so this comes before `committing` is let go.
+    pub(super) fn sync_broke(&self) {
+        self.pool.epoch.begin();
+        self.unsynced.store(true, Ordering::Release);
+        self.layout.lock().sync_failed();
     }
 
     fn sync_and_close(&self) -> io::Result<()> {

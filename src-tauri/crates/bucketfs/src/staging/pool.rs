@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::epoch::Epoch;
 use super::log::{self, Record};
 use crate::attr::FileId;
 use crate::durable::{replace_file, sync_data};
@@ -121,6 +122,7 @@ pub struct FilePool {
     slots: Mutex<Slots>,
     capacity: usize,
     faults: Faults,
+    pub epoch: Epoch,
 }
 
 /// A writable file for one WRITE. Not in the pool before [`Lease::publish`] unless it came from there.
@@ -133,8 +135,8 @@ pub struct Lease<'a> {
 
 impl FilePool {
     /// `capacity` counts slots; a writable slot has two descriptors.
-    pub fn new(capacity: usize, faults: Faults) -> Self {
-        FilePool { slots: Mutex::new(Slots::default()), capacity: capacity.max(1), faults }
+    pub fn new(capacity: usize, faults: Faults, epoch: Epoch) -> Self {
+        FilePool { slots: Mutex::new(Slots::default()), capacity: capacity.max(1), faults, epoch }
     }
 
     pub fn faults(&self) -> &Faults {
@@ -283,7 +285,7 @@ mod tests {
     fn read_then_write_upgrades_the_handle_instead_of_answering_stale() {
         let dir = tempfile::tempdir().unwrap();
         let paths = staged(dir.path(), b"remote bytes");
-        let pool = FilePool::new(4, Faults::default());
+        let pool = FilePool::new(4, Faults::default(), Epoch::open().unwrap());
         let read = pool.for_read(ID, &paths).unwrap();
         assert!(!read.is_writable(), "a READ alone opens read-only");
         let lease = pool.for_write(ID, &paths).unwrap();
@@ -300,7 +302,7 @@ mod tests {
     fn a_second_write_reuses_the_writable_file() {
         let dir = tempfile::tempdir().unwrap();
         let paths = staged(dir.path(), b"");
-        let pool = FilePool::new(4, Faults::default());
+        let pool = FilePool::new(4, Faults::default(), Epoch::open().unwrap());
         let first = pool.for_write(ID, &paths).unwrap();
         let file = first.file.clone();
         first.publish();
@@ -317,7 +319,7 @@ mod tests {
     fn a_write_without_a_prior_read_opens_writable_directly() {
         let dir = tempfile::tempdir().unwrap();
         let paths = staged(dir.path(), b"");
-        let pool = FilePool::new(4, Faults::default());
+        let pool = FilePool::new(4, Faults::default(), Epoch::open().unwrap());
         let lease = pool.for_write(ID, &paths).unwrap();
         assert!(pool.slots.lock().open.is_empty(), "nothing is published before the write");
         lease.file.data.write_all_at(b"x", 0).unwrap();
@@ -331,7 +333,7 @@ mod tests {
         for seed in 0..20u64 {
             let dir = tempfile::tempdir().unwrap();
             let paths = staged(dir.path(), &[0u8; 4096]);
-            let pool = FilePool::new(1, Faults::default());
+            let pool = FilePool::new(1, Faults::default(), Epoch::open().unwrap());
             let stop = AtomicBool::new(false);
             std::thread::scope(|scope| {
                 let writers: Vec<_> = (0..2u64)

@@ -205,6 +205,8 @@ impl Staged {
     /// Apple's client sends after the COMMIT failed because of the hole, and the last call whose error reaches a
     /// program that changes no attributes (macos-nfs.md B2, B3).
     pub fn write(&self, offset: u64, data: &[u8], durable: bool) -> Result<Moved, Refusal> {
+        // One sync at a time: the kernel tells the failure of lost pages once, and another's sync would find them clean.
+        let _one = durable.then(|| self.committing.lock());
         let renewed = if durable { self.renew_log() } else { Ok(()) };
         let gate = self.gate.read();
         if gate.retired {
@@ -221,10 +223,10 @@ impl Staged {
         if let Err(refusal) = &outcome {
             self.remember_cause(refusal);
             layout.failed(range.clone());
-            if durable {
-                layout.sync_failed(); // its sync may have been to bring other bytes too
-            }
             drop(layout);
+            if durable {
+                self.sync_broke(); // its sync may have been to bring other bytes too
+            }
             self.record_hole(range);
         } else if durable && !layout.holes.is_empty() {
             return Err(self.hole());
@@ -316,7 +318,10 @@ impl Staged {
         // disk alone would take committed bytes along. Where it cannot, the next COMMIT cuts.
         if size < before.0 && self.sync_log(&lease.file).is_ok() {
             self.cut_snapshots(size);
-            lease.file.set_len(size)?;
+            // The record counts from here on, in this life and after a restart: no error any more.
+            if let Err(error) = lease.file.set_len(size) {
+                tracing::warn!(file = %self.id, %error, "a staged file is cut by its next COMMIT");
+            }
         }
         layout.resized(size);
         layout.mtime = mtime;
@@ -453,7 +458,7 @@ impl Staged {
             lease.file.write(part, range.start)?;
         }
         // The bytes first: a record of bytes that a power cut took would hide the base behind zeros.
-        lease.file.sync_data()?;
+        lease.file.sync_data().inspect_err(|_| self.sync_broke())?;
         {
             let mut layout = self.layout.lock();
             for range in missing {

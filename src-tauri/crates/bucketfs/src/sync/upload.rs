@@ -16,7 +16,7 @@ use tokio_util::io::StreamReader;
 
 use super::cost;
 use super::forever;
-use super::queue::Progress;
+use super::queue::{Key, Progress};
 use super::work::{FileWork, Means};
 use crate::attr::{FileId, Timestamp};
 use crate::bucket_fs::{BucketFs, blocking};
@@ -45,6 +45,9 @@ pub enum Outcome {
     Failed(FileId, HubError),
 }
 
+/// So often a file is tried as an edit before it goes up whole.
+const EDIT_TRIES: u32 = 2;
+
 /// Stores the content of every file of the group; each file has an outcome of its own.
 pub async fn store(fs: Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
     let ids: Vec<FileId> = group.iter().map(|file| file.node.id).collect();
@@ -59,6 +62,8 @@ async fn store_group(fs: &Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
     if let [one] = group.as_slice()
         && let Means::Upload(staged) = &one.means
         && staged.with_layout(cost::missing) >= cost::WORTH_ASKING
+        // What fails as an edit, for whatever reason, may well do whole.
+        && fs.queue.trouble(&Key::File(one.node.id)).is_none_or(|trouble| trouble.attempts < EDIT_TRIES)
         && let Ok(snapshot) = snapshot_of(fs, staged).await
         && let Some(edit) = edit_of(fs, &snapshot).await
     {

@@ -72,7 +72,7 @@ async fn one_mebibyte_in_the_middle_costs_one_segment_down_and_the_change_up() {
     let fs = rig.open().await;
     let id = find(&fs, "big").await.unwrap();
     rig.hub.reset_counters();
-    overwrite(&fs, id, &mut content, size / 2, &testkit::bytes(16, MIB)).await;
+    overwrite(&fs, id, &mut content, size / 5 * 2, &testkit::bytes(16, MIB)).await;
     assert_eq!(rig.hub.counters().calls("reconstructions"), 0, "nothing is asked at the change");
     let report = fs.sync(Some(std::time::Duration::from_secs(160))).await;
     assert!(report.complete, "left: {:?}", report.left);
@@ -85,6 +85,22 @@ async fn one_mebibyte_in_the_middle_costs_one_segment_down_and_the_change_up() {
     );
     assert!(down <= 66 * MIB as u64 && up <= 3 * MIB as u64, "{down} down, {up} up");
     assert!(rig.on_hub("big").unwrap() == content, "the content is right");
+}
+
+/// A storage that fails at the calls of an edit, and only there, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_again_and_again_as_an_edit_goes_up_whole() {
+    let rig = Rig::new();
+    let mut content = testkit::bytes(17, 150 * MIB);
+    rig.put("big", &content);
+    let fs = rig.open().await;
+    let id = find(&fs, "big").await.unwrap();
+    let harm = testkit::Harm::Status { status: 500, retry_after: None };
+    rig.hub.faults().add(testkit::Fault::on("file-chunk-hashes", harm));
+    overwrite(&fs, id, &mut content, 70 * MIB, b"EDIT").await;
+    let report = fs.sync(Some(std::time::Duration::from_secs(120))).await;
+    assert!(report.complete, "left: {:?}", report.left);
+    assert!(rig.on_hub("big").unwrap() == content);
 }
 
 #[tokio::test(flavor = "multi_thread")]

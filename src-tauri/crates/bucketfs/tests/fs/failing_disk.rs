@@ -6,7 +6,7 @@ use bucketfs::faults::{Harm, Order, Part, Step};
 use bucketfs::{BucketFs, Create, ErrorKind, Event, FileId, ROOT, SetAttr, SetTime, Timestamp};
 use bytes::Bytes;
 
-use crate::rig::{Rig, read_id, sync, write_file};
+use crate::rig::{Rig, find, read_id, sync, write_file};
 
 async fn new_file(fs: &BucketFs, name: &str) -> FileId {
     fs.create(ROOT, name.as_bytes(), Create::Guarded(SetAttr::default()), None).await.unwrap().attr.id
@@ -60,6 +60,64 @@ async fn a_failed_sync_is_answered_with_a_new_verifier_and_only_what_is_sent_aga
     assert_eq!(read_id(&again, a).await, b"aaaamore");
     sync(&fs).await;
     assert_eq!(rig.on_hub("a").unwrap(), b"aaaamore");
+}
+
+/// Two COMMITs at once: one meets the failure, the other's sync finds the lost pages clean. Neither may say that the
+/// bytes are safe, else the client throws away the one copy there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_commits_at_once_and_a_failed_sync_neither_says_it_is_safe() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = new_file(&fs, "twice").await;
+    for round in 0..50 {
+        let unstable = write(&fs, id, 0, b"data", false).await;
+        rig.faults.fail(Step::Sync, Part::Data, Harm::Io, Some(1));
+        let both = futures_util::future::join(fs.commit(id, 0, 0), fs.commit(id, 0, 0)).await;
+        for answer in [both.0, both.1] {
+            assert_ne!(answer.unwrap().verifier, unstable, "round {round}");
+        }
+        // Sent again, as the new verifier asks for.
+        let again = write(&fs, id, 0, b"data", false).await;
+        assert_eq!(fs.commit(id, 0, 0).await.unwrap().verifier, again);
+    }
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("twice").unwrap(), b"data");
+}
+
+/// As `fork`ed programs do: a synchronous WRITE and a COMMIT of one file at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_synchronous_write_that_fails_beside_a_commit_takes_nothing_with_it() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    for round in 0..30 {
+        let id = new_file(&fs, &format!("beside-{round}")).await;
+        let unstable = write(&fs, id, 100, b"before", false).await;
+        rig.faults.fail(Step::Sync, Part::Data, Harm::Io, Some(1));
+        let write = fs.write(id, 0, Bytes::from_static(b"x"), true);
+        let (written, committed) = futures_util::future::join(write, fs.commit(id, 0, 0)).await;
+        rig.faults.clear();
+        let safe = committed.as_ref().is_ok_and(|commit| commit.verifier == unstable);
+        assert!(!safe, "round {round}: {written:?} {committed:?}");
+    }
+}
+
+/// The record of a cut counts from the moment it is on stable storage; an error after it would tell a lie.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_that_the_disk_refuses_is_the_same_before_and_after_a_restart() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = write_file(&fs, "cut", &[7; 100]).await;
+    fs.commit(id, 0, 0).await.unwrap();
+    rig.faults.fail(Step::Write, Part::Data, Harm::Io, Some(1));
+    let size = SetAttr { size: Some(10), ..SetAttr::default() };
+    let cut = fs.setattr(id, size, None, None).await.is_ok();
+    let shown = read_id(&fs, id).await;
+    assert_eq!(shown.len(), if cut { 10 } else { 100 });
+    fs.commit(id, 0, 0).await.unwrap();
+    let again =
+        rig.open_with(bucketfs::Config { state_dir: rig.crash_copy(), ..rig.config() }, rig.client()).await;
+    let id = find(&again, "cut").await.unwrap();
+    assert!(read_id(&again, id).await == shown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bucketfs::faults::{Harm, Order, Part, Step};
 use bucketfs::{BucketFs, Create, ErrorKind, FileId, ROOT, SetAttr};
 use bytes::Bytes;
 
@@ -48,6 +49,37 @@ async fn small_disk(rig: &Rig, bytes: u64, patience: Duration) -> Arc<BucketFs> 
     rig.faults.limit_disk(Some(used(rig) + bytes));
     fs.start_sync();
     fs
+}
+
+/// The first two WRITEs of a file: one makes the staged copy, slowly, the other is refused meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_write_refused_while_the_staged_copy_is_being_made_leaves_its_hole() {
+    let rig = Rig::new();
+    let fs = small_disk(&rig, 4 << 20, Duration::from_secs(1)).await;
+    let create = Create::Guarded(SetAttr::default());
+    let id = fs.create(ROOT, b"two", create, None).await.unwrap().attr.id;
+    let slow = Harm::Slow(Duration::from_millis(400));
+    rig.faults.order(Order {
+        step: Step::Write,
+        part: Some(Part::Data),
+        file: None,
+        harm: slow,
+        times: Some(1),
+    });
+    let first = {
+        let fs = fs.clone();
+        tokio::spawn(async move { fs.write(id, 0, Bytes::from_static(b"fits"), false).await })
+    };
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let refused = fs.write(id, 1 << 20, Bytes::from(vec![1; 8 << 20]), false).await;
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::NoSpace);
+    first.await.unwrap().unwrap();
+    assert_eq!(fs.commit(id, 0, 0).await.unwrap_err().kind, ErrorKind::NoSpace, "a part is missing");
+    fs.setattr(id, SetAttr { size: Some(0), ..SetAttr::default() }, None, None).await.unwrap();
+    fs.write(id, 0, Bytes::from_static(b"anew"), false).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("two").unwrap(), b"anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,10 @@ const FAILURE: &str = "Uploading the changed parts failed";
 /// A content in more pieces than this is sent whole, which puts it in order again: each piece is a fetch of its own
 /// for everybody who reads it.
 const MOST_SEGMENTS: usize = 4096;
+/// More changes than this at once are a whole upload's: the question is one header line.
+const MOST_QUESTIONS: usize = 500;
+/// Changes that are closer than a chunk have one window anyway.
+const ONE_QUESTION: u64 = 64 << 10;
 /// Bytes taken from a reader at a time.
 const BLOCK: u64 = 1 << 20;
 
@@ -162,6 +166,9 @@ impl Bucket {
     async fn windows(&self, original: &Original, ranges: &[Range<u64>]) -> Result<Windows, HubError> {
         let side = self.state.xet.side(Scope::Write).await?;
         let question = merged(ranges.iter().map(|range| asked(range, original.size)));
+        if question.len() > MOST_QUESTIONS {
+            return Err(cannot("it was changed in too many places"));
+        }
         let question = question.into_iter().map(|range| FileRange::new(range.start, range.end)).collect();
         let answer = side.client.get_file_chunk_hashes(&original.hash, question).await;
         Windows::new(answer.map_err(|e| failure::of_client(e, FAILURE))?, original, ranges)
@@ -319,6 +326,10 @@ impl Windows {
             && inside
             && all_there
             && plan.gaps.len() == plan.windows.len() + 1
+            && matches!(plan.gaps.first(), Some(None))
+                == plan.windows.first().is_some_and(|one| one.start == 0)
+            && matches!(plan.gaps.last(), Some(None))
+                == plan.windows.last().is_some_and(|one| one.end == original.size)
             && plan.proofs.len() == original.segments.iter().filter(|one| !plan.touches(one)).count();
         if fits { Ok(plan) } else { Err(cannot("the storage's answer does not fit it")) }
     }
@@ -364,12 +375,14 @@ fn asked(range: &Range<u64>, size: u64) -> Range<u64> {
     }
 }
 
-/// Sorted ranges, those that touch or overlap as one.
+/// Sorted ranges, those that are close as one.
 fn merged(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut merged: Vec<Range<u64>> = Vec::new();
     for range in ranges {
         match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            Some(last) if range.start <= last.end.saturating_add(ONE_QUESTION) => {
+                last.end = last.end.max(range.end)
+            }
             _ => merged.push(range),
         }
     }
