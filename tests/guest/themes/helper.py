@@ -6,6 +6,7 @@ from guestkit.hub import Hub
 from guestkit.place import end_process
 from guestkit.programs import first_line, program
 from guestkit.runner import test
+from guestkit.server import Mount, Server
 
 ASKER = pathlib.Path(__file__).resolve().parents[1] / "guestkit/asker.py"
 ANN, BEN = 1001, 1002
@@ -337,3 +338,42 @@ def command(place):
     done = ctl("unmount", bucket)
     same("unmount", (done.returncode, list(helper.volumes.iterdir())), (0, []))
     eventually("the copy on the Hub", lambda: "copy.txt" in hub.files(bucket), 60, 1)
+
+
+# As the kernel gives it: name_to_handle_at(2) of a mount has the server's own handle in it.
+STOLEN_HANDLE = r"""
+import ctypes, socket, struct, sys
+point, port = sys.argv[1], int(sys.argv[2])
+libc = ctypes.CDLL(None, use_errno=True)
+buffer = ctypes.create_string_buffer(8 + 128)
+struct.pack_into("Ii", buffer, 0, 128, 0)
+if libc.name_to_handle_at(-100, point.encode(), buffer, ctypes.byref(ctypes.c_int()), 0):
+    sys.exit("the kernel gave no handle")
+inside = buffer.raw[8:8 + struct.unpack_from("I", buffer, 0)[0]]
+at = inside.find(b"\x01\x02")
+handle = inside[at:at + 34]
+credential = struct.pack(">I", 0) + struct.pack(">I", 1) + b"x\0\0\0" + struct.pack(">III", 0, 0, 0)
+call = struct.pack(">IIIIII", 7, 0, 2, 100003, 3, 1) + struct.pack(">II", 1, len(credential)) + credential + struct.pack(">II", 0, 0)
+call += struct.pack(">I", len(handle)) + handle + b"\0" * (-len(handle) % 4)
+connection = socket.create_connection(("127.0.0.1", port), 5)
+connection.settimeout(10)
+try:
+    connection.sendall(struct.pack(">I", 0x80000000 | len(call)) + call)
+    answer = connection.recv(200)
+except ConnectionError:
+    answer = b""
+print("closed" if not answer else "status %d" % struct.unpack(">I", answer[28:32])[0])
+"""
+
+
+@test("who has the root's handle from the kernel and forges the uid is not served; the owner with the same handle is", 60)
+def stolen_handle(place):
+    place.dir.chmod(0o755)
+    hub = Hub(place)
+    server = Server(place, hub, hub.create_bucket("mine"))
+    mount = Mount(server)
+    steal = [sys.executable, "-c", STOLEN_HANDLE, mount.path, server.port]
+    same("as root, who owns the mount", place.run(*steal).stdout.strip(), "status 0")
+    thief = place.run(*as_user(BEN), *steal)
+    same("as another user", (thief.stdout.strip(), thief.stderr), ("closed", ""))
+    (mount / "goes on").write_text("for the kernel")

@@ -17,6 +17,7 @@ mod reply_cache;
 mod rpc;
 mod server;
 mod service;
+mod whose;
 mod xdr;
 
 /// The RFC 1813 types, from `nfsserve`.

@@ -19,9 +19,13 @@ use crate::mount::ExportPolicy;
 use crate::observer::Observer;
 use crate::record::BufferPool;
 use crate::service::{FileService, Service};
+use crate::whose::{self, Whose};
 
 /// Pause after a failed accept (out of descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const LOOKS: u32 = 4;
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a server is. Has no `Debug`: key and token must not get into a log.
 #[derive(Clone)]
@@ -44,12 +48,18 @@ pub struct ServerConfig {
 pub struct Server {
     service: Arc<dyn Service>,
     limits: Limits,
+    /// Whose connections are taken besides the kernel's; `None` for everybody's.
+    owner: Option<u32>,
 }
 
 impl Server {
     /// Puts the file system's stored replies into the reply cache; serves nothing yet.
     pub fn new<F: FileSystem>(fs: Arc<F>, config: ServerConfig, observer: Arc<dyn Observer>) -> Self {
-        Server { service: Arc::new(FileService::new(fs, &config, observer)), limits: config.limits }
+        Server {
+            service: Arc::new(FileService::new(fs, &config, observer)),
+            limits: config.limits,
+            owner: (!config.any_uid).then_some(config.owner_uid),
+        }
     }
 
     /// Lets the next right MNT in, once, within `window` from now ([`crate::MountWindow::Once`]).
@@ -86,8 +96,29 @@ impl Server {
     }
 }
 
+/// Whether the other end is the kernel's own client or the owner's program. Looked at again a few times before it is
+/// refused: the kernel's table is not read in one piece.
+async fn is_welcome(socket: &TcpStream, owner: Option<u32>) -> bool {
+    let Some(owner) = owner else { return true };
+    let (Ok(theirs), Ok(ours)) = (socket.peer_addr(), socket.local_addr()) else { return false };
+    for _ in 0..LOOKS {
+        match tokio::task::spawn_blocking(move || whose::ask(theirs, ours)).await {
+            Ok(Whose::User(uid)) if uid == 0 || uid == owner => return true,
+            Ok(Whose::User(uid)) => {
+                tracing::warn!(uid, "a connection of another user of this machine was refused");
+                return false;
+            }
+            Ok(Whose::Nobody) => sleep(LOOK_PAUSE).await,
+            Ok(Whose::Unknown) | Err(_) => return true,
+        }
+    }
+    tracing::debug!("a connection whose other end is nobody's was closed");
+    false
+}
+
 /// The connections of one server, and the calls they left running.
 struct Connections {
+    owner: Option<u32>,
     shared: Arc<Shared>,
     open: Arc<Mutex<HashMap<u64, Arc<Peer>>>>,
     serial: Mutex<u64>,
@@ -96,6 +127,7 @@ struct Connections {
 
 impl Connections {
     fn new(server: Server, shutdown: CancellationToken) -> Self {
+        let owner = server.owner;
         let shared = Shared {
             pool: Arc::new(BufferPool::new(server.limits.record, server.limits.spare_buffers)),
             service: server.service,
@@ -105,6 +137,7 @@ impl Connections {
             started: Instant::now(),
         };
         Connections {
+            owner,
             shared: Arc::new(shared),
             open: Arc::default(),
             serial: Mutex::new(0),
@@ -118,6 +151,7 @@ impl Connections {
             tracing::debug!(%error, "a connection ended before it began");
             return;
         }
+        let owner = self.owner;
         self.make_room();
         let peer = Arc::new(Peer::new(self.shared.started.elapsed().as_millis() as u64));
         let id = self.next_id();
@@ -125,7 +159,9 @@ impl Connections {
         let shared = Arc::clone(&self.shared);
         let open = Arc::clone(&self.open);
         self.tasks.spawn(async move {
-            connection::serve(socket, shared, peer).await;
+            if is_welcome(&socket, owner).await {
+                connection::serve(socket, shared, peer).await;
+            }
             open.lock().remove(&id);
         });
     }
