@@ -52,6 +52,8 @@ pub struct Sighting {
     pub hides: bool,
     /// Edited files whose base the Hub does not refer to any more.
     pub lost_base: Vec<FileId>,
+    /// The folder has another place by now: nothing was taken in.
+    pub elsewhere: bool,
 }
 
 /// Takes in one page of `folder`, which stands at `place` on the Hub. Adds the key components it saw to

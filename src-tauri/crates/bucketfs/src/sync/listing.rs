@@ -207,26 +207,30 @@ impl Listings {
 
 /// What changed while a listing ran needs another; a bucket that never rests is looked at again later.
 async fn list_until_fresh(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
+    let mut listed = false;
     for _ in 0..3 {
-        list(fs, id).await?;
+        listed |= list(fs, id).await?;
         if fs.listings.is_fresh(id) {
             break;
         }
     }
-    Ok(())
+    if listed { Ok(()) } else { Err(Error::new(ErrorKind::Slow, "The folder is being moved.")) }
 }
 
-async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
+/// `false` when the folder was moved on the Hub meanwhile, and nothing of it is known.
+async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<bool> {
     let epoch = fs.listings.epoch.load(Ordering::Acquire);
     let news = fs.listings.news_of(id);
     let mark = fs.listings.settled.lock().next;
     let folder = fs.live(id)?;
     if folder.gone || folder.layer == Layer::Local {
-        return Ok(());
+        return Ok(true);
     }
     let place = fs.names.ask(|db| query::actual_place(db, &folder))?;
-    if let Some(place) = place {
-        take_in(fs, id, &place, mark).await?;
+    if let Some(place) = place
+        && !take_in(fs, id, &place, mark).await?
+    {
+        return Ok(false);
     }
     fs.names
         .change(move |tx| {
@@ -241,10 +245,11 @@ async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
     if fs.listings.news_of(id) == news {
         fs.listings.fresh.lock().insert(id, epoch);
     }
-    Ok(())
+    Ok(true)
 }
 
-async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Result<()> {
+/// `false` when the folder's place became another one meanwhile.
+async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Result<bool> {
     let mut pages = fs.bucket.list_dir(place);
     let mut sighting = Sighting::default();
     let mut last = false;
@@ -274,7 +279,8 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
                 let folder = tx.folder(id)?;
                 let now = query::actual_place(tx.db(), &folder)?;
                 if now.as_deref() != Some(this_place.as_str()) {
-                    return Ok(known); // it has been moved there meanwhile; it is listed once more
+                    known.elsewhere = true;
+                    return Ok(known);
                 }
                 // On its way to another place its files leave this one in parts: what is not seen is not gone.
                 let moving = query::desired_place(tx.db(), &folder)?.is_some_and(|goal| goal != this_place);
@@ -288,6 +294,9 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
                 Ok(known)
             })
             .await?;
+        if sighting.elsewhere {
+            return Ok(false);
+        }
         if sighting.hides {
             fs.listings.hiding.lock().insert(id);
         }
@@ -296,7 +305,7 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
         }
         give_up_overtaken(fs, std::mem::take(&mut sighting.overtaken)).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A saved copy of a file that others have changed would go on being read. One that is being edited stays:
