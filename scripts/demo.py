@@ -234,7 +234,8 @@ def main():
         if subprocess.run([REPO / "scripts/build"]).returncode:
             stop("it could not be built; the lines above say why.")
     if not (options.hub or options.headless or options.stay or inside) and has_screen():
-        build_app()
+        if "BUCKETBAR_BIN" not in os.environ:
+            build_app()
         show_app()
     if options.hub:
         real(options.hub, options.bucket, options.folder)

@@ -229,10 +229,16 @@ def guest(count, full):
 
 # What the app's tests play with, and what the app links (WebKit) or loads (the tray's library).
 DESKTOP_PROGRAMS = {"WebKitWebDriver": "webkit2gtk-driver", "dbus-run-session": "dbus-daemon", "dunst": "dunst",
-                    "gnome-keyring-daemon": "gnome-keyring", "openbox": "openbox", "secret-tool": "libsecret-tools", "xauth": "xauth",
+                    "gnome-keyring-daemon": "gnome-keyring", "import": "imagemagick", "openbox": "openbox",
+                    "secret-tool": "libsecret-tools", "xauth": "xauth",
                     "xdotool": "xdotool", "xvfb-run": "xvfb"}
 DESKTOP_LIBRARIES = ["libayatana-appindicator3-1", "libwebkit2gtk-4.1-dev"]
 WINDOW = ["-p", "bucketbar", "--features", "window"]
+DRIVER = ["-p", "desktop", "--features", "e2e"]
+
+
+# All but `demo`, which fills a bucket with 200 MB first.
+SHORT = ["main_road", "second_life", "troubles", "quitting", "many_buckets"]
 
 
 def desktop(count, full):
@@ -245,9 +251,13 @@ def desktop(count, full):
         return
     run = ["nextest", "run"] if have_nextest() else ["test"]
     count.step("cargo", *run, "--release", "--locked", *WINDOW, seconds=1200)
+    if not count.step("cargo", "build", "--release", "--locked", *DRIVER, seconds=1500):
+        return
+    pictures = ["--pictures", "target/desktop-shots"] if full else []
+    count.step("tests/desktop/run", *pictures, *([] if full else SHORT), seconds=900)
     if full:    # the group apple lints all of it but a few lines of Linux'; this compiles WebKit's crates once more
         clippy(count, *WINDOW, "--all-targets")
-        clippy(count, "-p", "desktop", "--features", "e2e")
+        clippy(count, *DRIVER)
 
 
 

@@ -1,6 +1,6 @@
 //! The thread that talks to the desktop's notification service: it may be slow, or start only when asked.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +8,9 @@ use engine::app::api::activity::Notification;
 use notify_rust::{CloseReason, NotificationResponse};
 
 use crate::notices::{Board, Bubble, BubbleId, Desktop, Heard};
+
+/// Threads that wait for one bubble: what is replaced for hours does not gather them.
+const ENOUGH: usize = 3;
 
 enum Wish {
     Show(Notification),
@@ -55,8 +58,9 @@ fn serve(mut board: Board<System>, wishes: &Receiver<Wish>, open: impl Fn(u64)) 
 /// The system's service through `notify-rust`.
 struct System {
     heard: Sender<Wish>,
-    /// Bubbles for whose end a thread waits already: one that is replaced keeps its thread.
-    waited_for: Arc<Mutex<HashSet<BubbleId>>>,
+    /// How many threads wait for a bubble's end. One that is replaced gets another: the first may be at its end in the
+    /// very moment (its bubble was clicked or ran out), and a click on the new one would reach nobody.
+    waited_for: Arc<Mutex<HashMap<BubbleId, usize>>>,
     service: service::Service,
 }
 
@@ -66,8 +70,13 @@ impl System {
     }
 
     fn wait_for(&self, id: BubbleId, handle: notify_rust::NotificationHandle) {
-        if !self.waited_for.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
-            return;
+        {
+            let mut waited_for = self.waited_for.lock().unwrap_or_else(PoisonError::into_inner);
+            let waiting = waited_for.entry(id).or_default();
+            if *waiting >= ENOUGH {
+                return;
+            }
+            *waiting += 1;
         }
         let (heard, waited_for) = (self.heard.clone(), self.waited_for.clone());
         std::thread::spawn(move || {
@@ -82,7 +91,12 @@ impl System {
             if let Err(error) = waited {
                 tracing::debug!("a notification's end was not heard: {error}");
             }
-            waited_for.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            let mut waiting = waited_for.lock().unwrap_or_else(PoisonError::into_inner);
+            match waiting.get_mut(&id) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(waiting.remove(&id)),
+            }
+            drop(waiting);
             let _ = heard.send(Wish::Heard(end)); // the app may be ending
         });
     }

@@ -64,6 +64,21 @@ impl Process {
     }
 }
 
+/// Ends the app of this home at once, for good: the keeper first, which would bring it back.
+pub fn kill_app(home: &Home) {
+    for name in ["bucketbar-keeper", "bucketbar"] {
+        for id in all_in(home).into_iter().filter(|id| program(*id) == name) {
+            Process(id).kill(Signal::KILL);
+        }
+    }
+}
+
+/// The name of a process's program.
+pub fn program(id: u32) -> String {
+    let exe = fs::read_link(format!("/proc/{id}/exe")).unwrap_or_default();
+    exe.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Every process of this person's: the app, its web view, the keeper.
 pub fn all_in(home: &Home) -> Vec<u32> {
     processes().into_iter().map(|(id, _)| id).filter(|id| lives_in(*id, home)).collect()

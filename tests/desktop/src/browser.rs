@@ -1,17 +1,17 @@
 //! The web view of the app, and a browser of the person's: both by WebKitWebDriver.
 
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::home::Home;
-use crate::wait::until;
+use crate::wait::{LONG, until, until_within};
 
 const MINI_BROWSER: &str = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser";
 
@@ -27,17 +27,32 @@ impl Page {
     /// # Panics
     /// When it shows none.
     pub async fn of(home: &Home, program: &Path, arguments: &[&str]) -> Page {
+        Page::of_within(home, program, arguments, &[], LONG).await
+    }
+
+    /// The same with more in its environment, and a patience of its own.
+    ///
+    /// # Panics
+    /// When it shows none in that time.
+    pub async fn of_within(
+        home: &Home,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(String, PathBuf)],
+        patience: Duration,
+    ) -> Page {
         let port = free_port();
         let driver = home
             .command("WebKitWebDriver")
             .env("TAURI_WEBVIEW_AUTOMATION", "true")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .args([format!("--port={port}"), "--host=127.0.0.1".into()])
             .stdin(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("WebKitWebDriver: {error}"));
         let mut wanted = Capabilities::new();
         wanted.insert("webkitgtk:browserOptions".into(), json!({ "binary": program, "args": arguments }));
-        let client = until("a web view", || async {
+        let client = until_within(patience, "a web view", || async {
             let mut builder = ClientBuilder::new(HttpConnector::new());
             builder.capabilities(wanted.clone()).connect(&format!("http://127.0.0.1:{port}")).await
         })
@@ -62,6 +77,16 @@ impl Page {
         .await;
     }
 
+    /// Ticks the box of this name, as soon as it can be.
+    pub async fn tick(&self, name: &str) {
+        let path = format!("//label[contains(normalize-space(), '{name}')]//input[@type='checkbox']");
+        until(&format!("the box “{name}”"), || async {
+            let found = self.client.find(Locator::XPath(&path)).await.map_err(|error| error.to_string())?;
+            found.click().await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
     /// What can be read on the page.
     pub async fn text(&self) -> String {
         let text = self.client.execute("return document.body.innerText", vec![]).await;
@@ -82,21 +107,14 @@ impl Page {
         let set = "location.hash = arguments[0]";
         until("another page", || self.client.execute(set, vec![json!(fragment)])).await;
     }
+}
 
-    /// Writes a picture of the page to `file`.
-    pub async fn picture(&self, file: &Path) {
-        let drawn = "const done = arguments[arguments.length - 1]; \
-                     requestAnimationFrame(() => requestAnimationFrame(() => done(1)))";
-        // A window that is not drawn (covered, or no compositor) never calls back.
-        let waited = self.client.execute_async(drawn, vec![]);
-        let _: Result<Result<Value, _>, _> = tokio::time::timeout(Duration::from_secs(2), waited).await;
-        match self.client.screenshot().await {
-            Ok(bytes) => {
-                std::fs::write(file, bytes).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-            }
-            Err(error) => panic!("no picture: {error}"),
-        }
-    }
+/// Writes a picture of the whole screen to `file`: what a person sees, notifications and all. (WebDriver's own picture
+/// waits for a frame, which a window without a compositor may never draw.)
+pub fn picture(file: &Path) {
+    std::thread::sleep(Duration::from_millis(300)); // the frame after the last change
+    let taken = Command::new("import").args(["-window", "root"]).arg(file).status();
+    assert!(taken.as_ref().is_ok_and(|status| status.success()), "no picture: {taken:?}");
 }
 
 impl Drop for Page {

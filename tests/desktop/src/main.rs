@@ -21,7 +21,7 @@ pub struct Desktop {
     pub dunst: Dunst,
     pub secrets: SecretService,
     pub pictures: Option<PathBuf>,
-    _home: Home,
+    pub home: Home,
 }
 
 impl Desktop {
@@ -34,7 +34,7 @@ impl Desktop {
             dunst: Dunst::start(&home).await,
             secrets: SecretService::start(&home),
             pictures,
-            _home: home,
+            home,
         }
     }
 

@@ -1,13 +1,19 @@
 //! The notification service: dunst, asked by dunstctl.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 use crate::home::Home;
 use crate::wait::until;
 
-pub struct Dunst(Child);
+pub struct Dunst {
+    daemon: Child,
+    /// Told of already: dunst 1.9 forgets nothing.
+    known: Mutex<BTreeSet<i64>>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
@@ -21,7 +27,8 @@ impl Dunst {
     /// When it does not start.
     pub async fn start(home: &Home) -> Dunst {
         let child = home.command("dunst").stdout(Stdio::null()).spawn();
-        let dunst = Dunst(child.unwrap_or_else(|error| panic!("dunst: {error}")));
+        let daemon = child.unwrap_or_else(|error| panic!("dunst: {error}"));
+        let dunst = Dunst { daemon, known: Mutex::default() };
         until("dunst answers", || async { ctl(&["count", "displayed"]).ok_or("no answer") }).await;
         dunst
     }
@@ -50,19 +57,24 @@ impl Dunst {
         ctl(&["action"]);
     }
 
-    /// Puts all away, as by "close all", and tells what they were.
-    pub fn put_away(&self) -> Vec<Told> {
-        ctl(&["close-all"]);
-        let told = self.history();
-        ctl(&["history-clear"]);
+    /// Puts all away, as by "close all", and tells what there was since the last time.
+    pub async fn put_away(&self) -> Vec<Told> {
+        until("all are put away", || async {
+            ctl(&["close-all"]);
+            if self.displayed() == 0 { Ok(()) } else { Err("some are there") }
+        })
+        .await;
+        let mut told = self.history();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|told| known.insert(told.id));
         told
     }
 }
 
 impl Drop for Dunst {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
     }
 }
 

@@ -4,11 +4,24 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use crate::app::{all_in, program};
 use crate::home::Home;
 
 pub struct SecretService;
 
+const DAEMON: &str = "gnome-keyring-daemon";
+
 impl SecretService {
+    /// Starts it if it is not there any more: clients that are killed were seen to take it along.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn ensure(&self, home: &Home) {
+        if !all_in(home).into_iter().any(|id| program(id) == DAEMON) {
+            SecretService::start(home);
+        }
+    }
+
     /// # Panics
     /// When it does not start.
     pub fn start(home: &Home) -> SecretService {

@@ -12,19 +12,28 @@ const STEP: Duration = Duration::from_millis(150);
 ///
 /// # Panics
 /// After the deadline, with the last error.
-pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(
+pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(what: &str, look: impl FnMut() -> F) -> T {
+    until_within(LONG, what, look).await
+}
+
+/// The same with a deadline of its own.
+///
+/// # Panics
+/// After it, with the last error.
+pub async fn until_within<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    long: Duration,
     what: &str,
     mut look: impl FnMut() -> F,
 ) -> T {
-    let end = Instant::now() + LONG;
+    let end = Instant::now() + long;
     let mut last = "no answer".to_owned();
     while Instant::now() < end {
-        match tokio::time::timeout(LONG, look()).await {
+        match tokio::time::timeout(long, look()).await {
             Ok(Ok(seen)) => return seen,
             Ok(Err(error)) => last = format!("{error:?}"),
             Err(_) => break,
         }
         tokio::time::sleep(STEP).await;
     }
-    panic!("{what}: not within {LONG:?}; at last {last}")
+    panic!("{what}: not within {long:?}; at last {last}")
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::error::sentence;
+use crate::words;
 
 const KEPT: usize = 1000;
 /// Causes of failures remembered until the observer asks for them.
@@ -251,7 +252,9 @@ fn worded(event: Event) -> (NoticeKind, Option<String>, String, String) {
             (K::DeletesHeld, None, what, advice.to_owned())
         }
         Event::Recovered { files, bytes } => {
-            let what = format!("{files} files ({bytes} bytes) of an earlier run were taken up again.");
+            let which = format!("{} ({})", words::files(files), words::size(bytes));
+            let were = if files == 1 { "was" } else { "were" };
+            let what = format!("{which} of an earlier run {were} taken up again.");
             (K::Recovered, None, what, "Nothing to do: they are uploaded now.".to_owned())
         }
         Event::KeptApart { path, kept_as } => {
@@ -288,11 +291,11 @@ impl nfs::Observer for Notices {
             return;
         }
         let status = failed.status;
-        let (what, advice) =
-            cause.unwrap_or_else(|| (format!("The file system said {status:?}."), String::new()));
+        let unknown =
+            || (format!("{} failed: the file system said {status:?}.", failed.procedure), String::new());
+        let (what, advice) = cause.unwrap_or_else(unknown);
         tracing::warn!(procedure = failed.procedure, ?status, "{what}");
         let full = matches!(status, nfsstat3::NFS3ERR_NOSPC | nfsstat3::NFS3ERR_DQUOT);
-        let what = format!("{} failed: {what}", failed.procedure);
         self.add_call(
             NoticeKind::CallFailed,
             self.name_of(failed.file),
@@ -379,7 +382,7 @@ mod tests {
         notices.failed(failed(7, nfsstat3::NFS3ERR_NOSPC));
         notices.failed(failed(8, nfsstat3::NFS3ERR_IO));
         let told = notices.after(0);
-        assert_eq!(told[0].what, "WRITE failed: The disk is full: writing a.");
+        assert_eq!(told[0].what, "The disk is full: writing a.");
         assert_eq!(told[0].advice, "Free some.");
         assert!(told[1].what.contains("NFS3ERR_IO"));
     }

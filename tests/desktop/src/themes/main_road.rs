@@ -36,12 +36,15 @@ pub async fn run(desktop: Arc<Desktop>) {
 async fn signing_in(scene: &Scene, run: &Run) {
     scene.icon(run, "signed_out").await;
     assert!(run.icon.line("Sign In…").await.is_some(), "the menu offers to sign in");
-    scene.picture(&run.page, "welcome").await;
+    run.page.says(&["Sign in with your browser"]).await;
+    scene.picture("welcome");
     run.page.press("Sign in with your browser").await;
     let address =
         until("the browser is asked for", || async { scene.home.opened().pop().ok_or("not yet") }).await;
     assert!(address.starts_with(scene.hub.endpoint()), "{address}");
     let browser = Page::browser(&scene.home, &address).await;
+    scene.picture("consent");
+    browser.tick("acme").await;
     browser.press("Allow").await;
     run.page.says(&["Continue"]).await;
     until("the menu shows the buckets", || async { run.icon.line("photos").await.ok_or("not yet") }).await;
@@ -87,17 +90,17 @@ async fn saving(scene: &Scene, run: &Run, mount: &Path) {
     scene.status(run, "Uploading").await;
     scene.icon(run, "syncing").await;
     run.page.says(&["picture.raw"]).await;
-    scene.picture(&run.page, "uploading").await;
+    scene.picture("uploading");
     scene.hub.faults().network(0, 0);
     scene.status(run, "All saved").await;
     scene.icon(run, "idle").await;
     assert!(scene.hub.client().read("alice/photos", "picture.raw") == content, "the Hub has every byte");
-    scene.picture(&run.page, "saved").await;
+    scene.picture("saved");
     println!("    uploading, then all saved");
 }
 
 async fn a_fault_at_the_hub(scene: &Scene, run: &Run, mount: &Path) {
-    scene.desktop.dunst.put_away();
+    scene.desktop.dunst.put_away().await;
     let refuse = Harm::Refuse { status: 403, code: None, message: "You may not write here".into() };
     scene.hub.faults().add(Fault::on("/batch", refuse));
     for name in ["first.txt", "second.txt"] {
@@ -106,8 +109,8 @@ async fn a_fault_at_the_hub(scene: &Scene, run: &Run, mount: &Path) {
     scene.icon(run, "attention").await;
     scene.status(run, "need").await;
     run.page.says(&["first.txt", "second.txt", "Retry"]).await;
-    scene.picture(&run.page, "failed").await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    scene.picture("failed");
+    tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(scene.desktop.dunst.displayed(), 1, "two files of one cause are one notification");
     scene.hub.faults().clear();
     // A click on it brings the Activity; then the person heals it there.
@@ -116,7 +119,7 @@ async fn a_fault_at_the_hub(scene: &Scene, run: &Run, mount: &Path) {
     run.page.press("Retry all").await;
     scene.status(run, "All saved").await;
     assert_eq!(scene.hub.client().read("alice/photos", "second.txt"), b"kept");
-    let told = scene.desktop.dunst.put_away();
+    let told = scene.desktop.dunst.put_away().await;
     assert_eq!(told.len(), 1, "{told:?}");
     println!("    refused: “{}” “{}”; retried and saved", told[0].title, told[0].body.replace('\n', " "));
 }
@@ -130,9 +133,9 @@ async fn a_disk_that_does_not_sync(scene: &Scene, run: &Run, mount: &Path) {
     .await;
     scene.icon(run, "attention").await;
     run.page.says(&["letter.txt"]).await;
-    scene.picture(&run.page, "not-synced").await;
+    scene.picture("not-synced");
     fs::remove_file(scene.home.disk_faults()).unwrap_or_else(|error| panic!("{error}"));
-    let told = scene.desktop.dunst.put_away();
+    let told = scene.desktop.dunst.put_away().await;
     assert!(!told.is_empty() && told.iter().any(|told| told.body.contains("letter.txt")), "{told:?}");
     write(&mount.join("letter.txt"), b"dear all")
         .unwrap_or_else(|error| panic!("the disk is well again: {error}"));
@@ -149,7 +152,7 @@ async fn a_conflict(scene: &Scene, run: &Run, mount: &Path) {
     // Ours waits while theirs comes.
     run.icon.click("Until I Resume").await;
     scene.icon(run, "paused").await;
-    scene.picture(&run.page, "paused").await;
+    scene.picture("paused");
     write(&mount.join("hello.txt"), b"ours").unwrap_or_else(|error| panic!("{error}"));
     scene.hub.client().put("alice/photos", "hello.txt", b"theirs");
     run.icon.click("Resume Uploads").await;
@@ -165,8 +168,8 @@ async fn a_conflict(scene: &Scene, run: &Run, mount: &Path) {
     })
     .await;
     run.page.says(&["hello.txt", "two places"]).await;
-    scene.picture(&run.page, "conflict").await;
-    scene.desktop.dunst.put_away();
+    scene.picture("conflict");
+    scene.desktop.dunst.put_away().await;
     println!("    a conflict keeps both and has its row");
 }
 

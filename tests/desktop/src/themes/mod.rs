@@ -1,5 +1,6 @@
 //! Each theme is one way through the app.
 
+mod demo;
 mod main_road;
 mod many_buckets;
 mod quitting;
@@ -28,6 +29,9 @@ pub const ALL: &[(&str, Theme)] = &[
     ),
     ("quitting: with unsent data it asks, and goes on the next time", |desktop| {
         Box::pin(quitting::run(desktop))
+    }),
+    ("demo: scripts/run, one click, a mount, and nothing left behind", |desktop| {
+        Box::pin(demo::run(desktop))
     }),
     ("many_buckets: five hundred of them, a menu that opens at once, and an idle app", |desktop| {
         Box::pin(many_buckets::run(desktop))

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use desktop::app::{Process, mounted};
-use desktop::browser::Page;
+use desktop::app::{Process, kill_app, mounted};
+use desktop::browser::{Page, picture};
 use desktop::home::Home;
 use desktop::notifications::Told;
 use desktop::panel::TrayIcon;
 use desktop::wait::until;
-use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::LocalHub;
 
 use crate::Desktop;
@@ -35,6 +34,7 @@ pub struct Run {
 
 impl Scene {
     pub fn new(desktop: Arc<Desktop>, hub: LocalHub) -> Scene {
+        desktop.secrets.ensure(&desktop.home);
         Scene { desktop, home: Home::new(&hub), hub }
     }
 
@@ -48,11 +48,18 @@ impl Scene {
 
     /// Signs in by the shortest way: with a token that is pasted.
     pub async fn sign_in(&self, run: &Run) {
-        let call = "const [token, done] = arguments; \
-             window.__TAURI_INTERNALS__.invoke('call', { name: 'sign_in_token', args: { token } }).then(() => done(''), done)";
-        let token = json!(self.hub.token());
-        let answer = run.page.client.execute_async(call, vec![token]).await;
-        assert!(answer.as_ref().is_ok_and(|answer| answer == ""), "signing in: {answer:?}");
+        self.call(run, "sign_in_token", json!({ "token": self.hub.token() })).await;
+    }
+
+    /// A command of the engine's, called as a page calls it.
+    pub async fn call(&self, run: &Run, name: &str, args: Value) -> Value {
+        let call = "const [name, args, done] = arguments; \
+             window.__TAURI_INTERNALS__.invoke('call', { name, args }) \
+             .then(answer => done({ answer }), error => done({ error }))";
+        let answer = run.page.client.execute_async(call, vec![json!(name), args]).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(answer.get("error").is_none(), "{name}: {answer}");
+        answer["answer"].clone()
     }
 
     /// Mounts by the tray.
@@ -92,7 +99,7 @@ impl Scene {
         })
         .await;
         tokio::time::sleep(QUIET).await;
-        let told = self.desktop.dunst.put_away();
+        let told = self.desktop.dunst.put_away().await;
         assert_eq!(told.len(), 1, "not one: {told:#?}");
         let told = told[0].clone();
         assert!(told.title.contains(title), "{told:?}");
@@ -101,9 +108,9 @@ impl Scene {
         told
     }
 
-    pub async fn picture(&self, page: &Page, name: &str) {
+    pub fn picture(&self, name: &str) {
         if let Some(file) = self.desktop.picture(name) {
-            page.picture(&file).await;
+            picture(&file);
         }
     }
 }
@@ -113,14 +120,9 @@ impl Drop for Scene {
         if std::thread::panicking() {
             eprintln!("{}", self.home.story());
         }
+        kill_app(&self.home);
         if let Some(place) = desktop::app::mount_of(&self.home) {
             let _ = std::process::Command::new("umount").args(["-f", "-l"]).arg(place).status();
         }
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        self.process.kill(Signal::KILL);
     }
 }

@@ -6,7 +6,7 @@ use super::api::Ms;
 use super::api::accounts::{Account, AccountHealth};
 use super::api::activity::{ActivityAction, ActivityEntry, ActivityKind};
 use super::api::buckets::Conflict;
-use super::api::queue::{QueueRow, RowState};
+use super::api::queue::{FailureClass, QueueRow, RowState};
 use super::ledger::Happening;
 use super::pulse::Seen;
 use crate::notices::{Notice, NoticeKind};
@@ -73,9 +73,15 @@ pub(super) fn is_said_better<'a>(
 pub(super) fn standing(accounts: &[Account], seen: &[Seen]) -> Vec<Happening> {
     let mut standing: Vec<Happening> =
         accounts.iter().filter(|account| account.health == AccountHealth::Ended).map(sign_in_ended).collect();
+    let ended = !standing.is_empty();
     for one in seen {
         let bucket = one.slot.id.as_str();
-        standing.extend(one.rows.iter().filter_map(|row| failed(bucket, row)));
+        // What only waits for a sign-in is said by the sign-in's own row: one cause is told once.
+        let by_sign_in = |row: &&QueueRow| {
+            ended && matches!(row.state, RowState::Failed { class: FailureClass::SignIn, .. })
+        };
+        let others = one.rows.iter().filter(|row| !by_sign_in(row));
+        standing.extend(others.filter_map(|row| failed(bucket, row)));
         standing.extend(one.conflicts.iter().map(|conflict| in_conflict(bucket, conflict)));
         if let Some(held) = &one.held {
             standing.push(Happening {

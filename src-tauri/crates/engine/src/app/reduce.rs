@@ -60,7 +60,7 @@ pub fn reduce(facts: &Facts) -> AppStatus {
     AppStatus {
         icon,
         line: line(facts, icon),
-        details: details(facts),
+        details: details(facts, icon),
         all_saved: facts.all_saved(),
         signed_in: facts.signed_in,
         mounted: facts.mounted,
@@ -212,7 +212,7 @@ fn seconds_left(facts: &Facts) -> Option<u64> {
         .then(|| facts.bytes_left.div_ceil(rate))
 }
 
-fn details(facts: &Facts) -> Vec<String> {
+fn details(facts: &Facts, icon: Icon) -> Vec<String> {
     let mut details = Vec::new();
     let mut say = |count: u64, text: String| {
         if count > 0 {
@@ -230,7 +230,8 @@ fn details(facts: &Facts) -> Vec<String> {
     let items = counted(facts.local_only, "item", "items");
     say(facts.local_only, format!("{items} on this {} only", facts.machine));
     details.extend(facts.ended.iter().map(|name| format!("{name} has to sign in again")));
-    details.extend(facts.trouble.clone());
+    let said = line(facts, icon);
+    details.extend(facts.trouble.clone().filter(|trouble| *trouble != said));
     details.extend(facts.offline.as_ref().map(|cause| format!("Offline: {cause}")));
     details
 }
