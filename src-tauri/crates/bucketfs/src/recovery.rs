@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::local::litter;
 use crate::names::{Content, Layer, Node, Place, Tx, query};
 use crate::ops::free_name;
-use crate::staging::{Found, Staged};
+use crate::staging::{Found, Layout, Staged};
 use crate::sync::saved_copies;
 
 /// Identity of this boot of the machine; after another boot no client remembers UNSTABLE data.
@@ -59,6 +59,14 @@ pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()>
             })
             .await?;
         }
+        if is_overtaken(fs, &one.staged)? {
+            let (staging, id) = (fs.staging.clone(), one.staged.id);
+            let clean =
+                |layout: &Layout| !layout.dirty && layout.in_flight == 0 && layout.unstable.is_empty();
+            if blocking(move || Ok(staging.retire(id, clean))).await? {
+                continue;
+            }
+        }
         let (dirty, local) = one.staged.with_layout(|layout| (layout.dirty, layout.local_bytes()));
         if dirty {
             files += 1;
@@ -77,6 +85,15 @@ pub async fn take_up(fs: &Arc<BucketFs>, rebuilt: Option<PathBuf>) -> Result<()>
         fs.tell(Event::Recovered { files, bytes });
     }
     Ok(())
+}
+
+/// Whether the row knows a later content, of others: the process ended between that and giving the copy up. A row
+/// older than the copy (a power cut took it back) has the older time as well.
+fn is_overtaken(fs: &BucketFs, staged: &Staged) -> Result<bool> {
+    let Some(node) = fs.names.node(staged.id)? else { return Ok(false) };
+    Ok(staged.with_layout(|layout| {
+        !layout.dirty && node.base.is_some() && node.base != layout.base && node.mtime > layout.mtime
+    }))
 }
 
 /// Notes this boot in the database; `true` when the last start was in another one.

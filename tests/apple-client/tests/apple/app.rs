@@ -321,7 +321,8 @@ async fn one(seed: u64) {
                 desk.kill();
                 tokio::task::block_in_place(|| desk.start());
             }
-            2 | 3 => desk.disk("sync data eio 1\n"),
+            2 => desk.disk("sync data eio 1\n"),
+            3 => desk.disk("write data enospc 2\n"),
             4 => mount.transport.cut(),
             5 => mount.sleep(Duration::from_secs(rng.random_range(2..60))).await,
             6 => mount.memory_pressure().await,

@@ -25,6 +25,16 @@ pub async fn delete(fs: &Arc<BucketFs>, deletes: Vec<PendingDelete>) -> Result<(
     Ok(())
 }
 
+/// Whether a file that was moved away has its content at this key still, and is to be brought to another.
+fn moved_on(db: &rusqlite::Connection, path: &str) -> Result<bool> {
+    for node in query::placed_at(db, path)? {
+        if query::desired_place(db, &node)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
     // A file that is going to be put at the key overwrites it: no moment without it (editors' safe-save).
     let (mut wanted, mut taken) = (Vec::new(), Vec::new());
@@ -33,6 +43,9 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
             // Only a file can be put at the key. A folder or symlink of that name has no key of its own, and the
             // delete would wait for ever.
             Some(node) if node.kind == Kind::File => Ok(Some(query::actual_place(db, &node)?)),
+            // A file was moved away from there and has its content at this key until its copy stands elsewhere: its
+            // own move deletes the key.
+            _ if moved_on(db, &delete.path)? => Ok(Some(None)),
             _ => Ok(None),
         })?;
         match place {

@@ -37,6 +37,8 @@ pub struct Listings {
     looked: Mutex<HashMap<FileId, Instant>>,
     /// Folders in which a file of ours hides what others have put at its key.
     hiding: Mutex<HashSet<FileId>>,
+    /// Files whose saved copies others have overtaken, until these are given up.
+    overtaken: Mutex<HashSet<FileId>>,
     settled: Mutex<Settled>,
 }
 
@@ -311,17 +313,25 @@ async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Resu
 /// A saved copy of a file that others have changed would go on being read. One that is being edited stays:
 /// its save finds the conflict.
 async fn give_up_overtaken(fs: &Arc<BucketFs>, overtaken: Vec<FileId>) -> Result<()> {
-    if overtaken.is_empty() {
+    // Kept until it is done: the next listing finds the row as it should be, and would leave the old copy to be read.
+    let all: Vec<FileId> = {
+        let mut kept = fs.listings.overtaken.lock();
+        kept.extend(overtaken);
+        kept.iter().copied().collect()
+    };
+    if all.is_empty() {
         return Ok(());
     }
     // After a power cut the rows must lead to the Hub's content: the copies will not.
     fs.sync_names().await?;
-    let staging = fs.staging.clone();
+    let (staging, ids) = (fs.staging.clone(), all.clone());
     blocking(move || {
-        for id in overtaken {
+        for id in ids {
             staging.retire(id, |layout| !layout.dirty && layout.in_flight == 0);
         }
         Ok(())
     })
-    .await
+    .await?;
+    fs.listings.overtaken.lock().retain(|id| !all.contains(id));
+    Ok(())
 }

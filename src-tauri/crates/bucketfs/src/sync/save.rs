@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use hub::{BatchFailure, BatchOp, FileEntry, HubError};
 
-use super::queue::{Key, Progress, judge};
+use super::queue::{Judgement, Key, Progress, judge};
+use super::report::FailureClass;
 use super::saved_copies;
 use super::upload::{Stored, may_be_one_files_fault};
 use super::work::{FileWork, Means};
@@ -43,6 +44,7 @@ pub async fn save(fs: &Arc<BucketFs>, stored: Vec<Stored>) {
     let ids: Vec<FileId> = stored.iter().map(|one| one.work.node.id).collect();
     if let Err(error) = save_part(fs, stored).await {
         tracing::error!(%error, "saved files could not be noted");
+        ids.iter().filter(|id| fs.is_edited(**id)).for_each(|id| note_local_failure(fs, *id, &error));
     }
     for id in ids {
         fs.queue.progress(id, None);
@@ -307,6 +309,17 @@ pub fn note_failure(fs: &BucketFs, id: FileId, error: &HubError) {
     }
 }
 
+/// This machine could not note what the Hub has: later again, not at once and for ever, and told when it stays so.
+fn note_local_failure(fs: &BucketFs, id: FileId, error: &Error) {
+    let judgement = Judgement { may_retry: true, after: None, class: FailureClass::Local };
+    let trouble = fs.queue.failed(&Key::File(id), error, judgement);
+    if trouble.attempts == 3 {
+        let (cause, advice) = (error.what.clone(), error.advice.clone());
+        let path = fs.work_key_path(id);
+        fs.tell(Event::UploadFailed { path, cause, advice, will_retry: true });
+    }
+}
+
 /// Ours moves to `NAME (conflict DATE)` with its id and whoever has it open; the name keeps theirs.
 async fn keep_both(fs: &Arc<BucketFs>, entry: &Entry, theirs: FileEntry) -> Result<()> {
     let id = entry.stored.work.node.id;
@@ -317,7 +330,17 @@ async fn keep_both(fs: &Arc<BucketFs>, entry: &Entry, theirs: FileEntry) -> Resu
     let kept_as = fs
         .names
         .change(move |tx| {
-            let old = tx.live(id)?;
+            // Removed, moved on, or another file renamed over it since the look: nothing of ours is going there any
+            // more, and what is there stays theirs.
+            let old = tx.node(id)?.filter(|node| !node.gone);
+            let goal = match &old {
+                Some(old) => query::desired_place(tx.db(), old)?,
+                None => None,
+            };
+            let Some(old) = old.filter(|_| goal.as_deref() == Some(theirs.path.as_str())) else {
+                tx.commit_withdrawn(&theirs.path, Some(&hash))?;
+                return Ok(None);
+            };
             let was_at = query::actual_place(tx.db(), &old)?.filter(|key| *key != theirs.path);
             let kept_as = split_off(tx, id, "conflict", owner)?;
             if let (Some(was_at), Some(_)) = (was_at, &kept_as) {

@@ -76,10 +76,13 @@ pub(crate) async fn give_up(fs: &Arc<BucketFs>, staged: Arc<Staged>) -> Result<b
         .names
         .change(move |tx| {
             let Some(mut node) = tx.node(id)? else { return Ok(false) };
-            node.size = size;
             // After a power cut the row may be older than the copy, from before its first save.
-            node.base = node.base.or(base);
-            node.mtime = mtime;
+            if node.base.is_none() || node.base == base {
+                (node.size, node.base, node.mtime) = (size, base, mtime);
+            } else {
+                // Others have changed the file since: the row's size belongs to the row's content.
+                node.mtime = Timestamp::after(node.mtime.max(mtime));
+            }
             node.ctime = Timestamp(node.ctime.0.max(mtime.0));
             tx.put(&node)?;
             Ok(true)

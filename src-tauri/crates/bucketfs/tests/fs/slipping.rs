@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bucketfs::faults::{Harm as DiskHarm, Part, Step};
 use bucketfs::{Event, ROOT};
 use bytes::Bytes;
 use testkit::{Fault, Harm};
@@ -153,4 +154,48 @@ async fn a_reader_sees_one_version_with_its_own_times_never_a_mix() {
     replacing.join().unwrap();
     let letters: std::collections::HashSet<u8> = versions.values().map(|(letter, _)| *letter).collect();
     assert_eq!(letters.len(), versions.len(), "every version has an mtime of its own");
+}
+
+/// The disk fails just when a saved copy that others have overtaken was to be given up: it is later, and nobody reads
+/// old bytes under new attributes for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overtaken_copy_is_given_up_later_when_the_disk_fails_first() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = write_file(&fs, "f", &[1; 1000]).await;
+    sync(&fs).await;
+    rig.faults.fail(Step::Sync, Part::Database, DiskHarm::Io, Some(1));
+    rig.put("f", &[2; 100]);
+    until(async || {
+        names(&fs, "").await;
+        (fs.getattr(id).await.unwrap().size == 100).then_some(())
+    })
+    .await;
+    until(async || {
+        names(&fs, "").await;
+        (read_id(&fs, id).await == [2; 100]).then_some(())
+    })
+    .await;
+    fs.write(id, 100, Bytes::from_static(b"ours"), false).await.unwrap();
+    fs.commit(id, 0, 0).await.unwrap();
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("f").unwrap(), [&[2; 100][..], b"ours"].concat());
+}
+
+/// The database cannot be written when a file was saved: not the whole content again and again, and a person hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_noted_here_is_not_sent_for_ever_and_told() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    fs.pause();
+    let id = write_file(&fs, "f", &testkit::bytes(5, 3_000_000)).await;
+    fs.commit(id, 0, 0).await.unwrap();
+    let before = rig.hub.counters().calls("shards");
+    rig.faults.fail(Step::Write, Part::Database, DiskHarm::Io, None);
+    fs.resume();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let sent = rig.hub.counters().calls("shards") - before;
+    assert!(sent <= 6, "{sent} uploads in 6 s");
+    rig.faults.clear();
+    until(async || rig.on_hub("f").map(drop)).await;
 }
