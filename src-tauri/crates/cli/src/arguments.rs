@@ -489,7 +489,7 @@ mod tests {
             "bucketbarctl serve alice/photos --state /s --port 70000",
             "bucketbarctl sync alice/photos --state /s --timeout 5",
             "bucketbarctl sync alice/photos --wait --timeout -5",
-            "bucketbarctl mount alice/photos",
+            "bucketbarctl mount",
             "bucketbarctl login --device --browser",
             "bucketbarctl login --token hf_on_the_command_line",
             "bucketbarctl bucket create x --private --public",

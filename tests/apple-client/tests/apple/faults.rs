@@ -86,8 +86,10 @@ async fn ten_minutes_of_sleep_in_mid_copy_are_no_event() {
         })
         .await;
     program.mkdir("d").await.unwrap();
-    let copying = tokio::spawn(work_for_a_while(program, 6));
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    // Long enough to be under way when the sleep comes, on a quick machine too.
+    let copying = tokio::spawn(work_for_a_while(program, 24));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!copying.is_finished(), "the copy was over before the sleep");
     mount.sleep(Duration::from_secs(600)).await;
     copying.await.unwrap();
     assert!(!mount.transport.is_dead());

@@ -44,7 +44,7 @@ async fn a_conflict_is_listed_and_solved() {
     let conflicts = room.control("conflicts", &["--json"]).json();
     let id = conflicts[0]["id"].to_string();
     assert_eq!(conflicts[0]["path"], "doc.txt", "{conflicts}");
-    assert!(room.control("status", &[]).ok().stdout.contains("1 conflict"));
+    assert!(room.control("status", &[]).ok().stdout.contains("1 file needs you"));
     room.control("resolve", &[&id, "--keep", "mine"]).ok();
     room.control("sync", WAIT).ok();
     assert_eq!(room.hub.client().paths(&room.bucket), ["doc.txt"]);
