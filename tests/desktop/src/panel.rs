@@ -79,17 +79,22 @@ impl Panel {
         Panel { bus: bus.unwrap_or_else(|error| panic!("the panel's place on the bus: {error}")), items }
     }
 
-    /// The icon of the app that was started last, as soon as it has one.
+    /// The icon of the app that was started last, as soon as it has one with a menu. One of an app that is gone has
+    /// none any more and is passed over.
     pub async fn icon(&self) -> TrayIcon {
-        let (name, path) = until("an icon in the panel", || async {
-            self.items.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or("none")
+        let items = || self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        until("an icon with a menu in the panel", || async {
+            let icon = items().pop().ok_or("no icon")?;
+            let (name, path) = &icon;
+            let menu: Option<zbus::OwnedObjectPath> =
+                property(&self.bus, name, path, "Menu").await.and_then(|value| value.try_into().ok());
+            let Some(menu) = menu else {
+                items().insert(0, icon); // looked at again after the others
+                return Err("an icon without a menu");
+            };
+            Ok(TrayIcon { bus: self.bus.clone(), name: icon.0, path: icon.1, menu: menu.to_string() })
         })
-        .await;
-        let menu: zbus::OwnedObjectPath = property(&self.bus, &name, &path, "Menu")
-            .await
-            .and_then(|value| value.try_into().ok())
-            .unwrap_or_else(|| panic!("the icon has no menu"));
-        TrayIcon { bus: self.bus.clone(), name, path, menu: menu.to_string() }
+        .await
     }
 }
 

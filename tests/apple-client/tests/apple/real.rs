@@ -87,7 +87,8 @@ impl Room {
             for path in ledger.untroubled().iter().filter(|path| !local(path)) {
                 let wanted = ledger.content(path);
                 if self.on_hub(path) != wanted {
-                    return Err(format!("the Hub has another {path}"));
+                    let there = self.hub.client().paths(&self.bucket);
+                    return Err(format!("the Hub has another {path}; of names it has {there:?}"));
                 }
             }
             Ok(())
