@@ -95,7 +95,16 @@ impl Cas {
             Ok(uri) => parts.uri = uri,
             Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
         }
-        match self.http.request(Request::from_parts(parts, body)).await {
+        let what = format!("{} {}", parts.method, parts.uri.path());
+        // In a task of its own: LocalServer drops a call whose caller is gone, and a client killed in the moment in which
+        // its shard is registered would spoil LocalClient's index of shards for good (`RwTaskLock::read` of xet-runtime
+        // 1.8.0 is not to be cancelled): 500 to every shard from then on.
+        let answer = tokio::spawn(self.http.request(Request::from_parts(parts, body)));
+        let Ok(answer) = answer.await else {
+            return (StatusCode::BAD_GATEWAY, "the CAS does not answer").into_response();
+        };
+        match answer {
+            Ok(response) if response.status().is_server_error() => told(&what, response.map(Body::new)).await,
             Ok(response) => response.map(Body::new),
             Err(error) => {
                 (StatusCode::BAD_GATEWAY, format!("the CAS does not answer: {error}")).into_response()
@@ -106,6 +115,14 @@ impl Cas {
     fn xorb_path(&self, hash: &MerkleHash) -> PathBuf {
         self.xorbs.join(format!("default.{}", hash.hex()))
     }
+}
+
+/// Says on stderr what the CAS could not do, for whoever reads a test's output; the answer stays as it is.
+async fn told(what: &str, response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap_or_default();
+    eprintln!("local-hub: the CAS answers {} to {what}: {}", parts.status, String::from_utf8_lossy(&body));
+    Response::from_parts(parts, Body::from(body))
 }
 
 /// A hash in the CAS's notation, from a path or a header.

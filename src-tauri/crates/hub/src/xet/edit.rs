@@ -28,7 +28,7 @@ use xet_data::deduplication::constants::TARGET_CHUNK_SIZE;
 use xet_data::processing::SingleFileCleaner;
 
 use super::tokens::Scope;
-use super::upload::{UploadSession, Uploaded, within};
+use super::upload::{UploadSession, Uploaded, undisturbed, within};
 use super::{failure, read};
 use crate::bucket::Bucket;
 use crate::error::{ErrorClass, HubError};
@@ -239,7 +239,7 @@ impl Bucket {
             at = edit.range.end;
         }
         self.keep(session, &mut cleaner, original, at..window.end).await?;
-        let done = session.moving(FAILURE, cleaner.finish_with_chunks_detached()).await?;
+        let done = session.moving(FAILURE, undisturbed(cleaner.finish_with_chunks_detached())).await?;
         let (_, chunks, info, _) = done;
         if info.segments.len() != info.verification.len() {
             return Err(cannot("a changed part has no proofs"));

@@ -40,7 +40,8 @@ impl Bucket {
         let failure = "Starting an upload failed";
         let open = async {
             let side = self.state.xet.side(Scope::Write).await?;
-            FileUploadSession::new(side.translator.clone()).await.map_err(|e| failure::of_data(e, failure))
+            let opened = undisturbed(FileUploadSession::new(side.translator.clone())).await;
+            opened.map_err(|e| failure::of_data(e, failure))
         };
         let session = within(limits.upload_open, failure, open).await?;
         Ok(UploadSession { session, stall: limits.upload_stall, bucket: self.clone() })
@@ -97,7 +98,7 @@ impl UploadSession {
         if taken != size {
             return Err(changed(name, size));
         }
-        let (info, _) = self.moving(&failure, cleaner.finish()).await?;
+        let (info, _) = self.moving(&failure, undisturbed(cleaner.finish())).await?;
         uploaded(info).and_then(|done| if done.size == size { Ok(done) } else { Err(changed(name, size)) })
     }
 
@@ -105,7 +106,7 @@ impl UploadSession {
     /// storage and may be named in a batch; after an error none of it may.
     pub async fn finish(self) -> Result<(), HubError> {
         let session = self.session.clone();
-        self.moving("Finishing the upload failed", session.finalize()).await.map(|_| ())
+        self.moving("Finishing the upload failed", undisturbed(session.finalize())).await.map(|_| ())
     }
 
     /// What cuts one content into chunks and sends what the storage has not; its name and size, where known, are for
@@ -122,7 +123,8 @@ impl UploadSession {
 
     /// Registers a content put together from stored chunks; stored by [`finish`](Self::finish).
     pub(super) async fn compose(&self, failure: &str, info: MDBFileInfo) -> Result<(), HubError> {
-        self.moving(failure, self.session.register_composed_file(info)).await
+        let session = self.session.clone();
+        self.moving(failure, undisturbed(async move { session.register_composed_file(info).await })).await
     }
 
     /// Runs a step as long as bytes get further, wherever they are between here and the storage.
@@ -184,6 +186,16 @@ fn uploaded(info: XetFileInfo) -> Result<Uploaded, HubError> {
         Some(size) => Ok(Uploaded { hash: info.hash().to_owned(), size }),
         None => Err(HubError::broken("The upload's size is not known")),
     }
+}
+
+/// Runs a step of Xet's to its end, also when nobody waits for it any more. What all sessions of a process share (its
+/// cache of shards) is spoilt for good when a step that waits for it is dropped in that moment: `RwTaskLock::read` of
+/// xet-runtime 1.8.0 leaves "a previously reported error" behind, and every later upload fails until the next start.
+/// A step that is given up names nothing on the Hub, and Xet bounds its calls itself.
+pub(super) async fn undisturbed<T: Send + 'static>(
+    step: impl Future<Output = Result<T, DataError>> + Send + 'static,
+) -> Result<T, DataError> {
+    tokio::spawn(step).await.unwrap_or_else(|error| Err(DataError::InternalError(error.to_string())))
 }
 
 /// Something whose length is known, bounded.

@@ -195,6 +195,24 @@ async fn an_upload_that_fails_says_so_at_the_latest_when_it_is_finished() {
     upload(&bench.bucket, &sample(25, 100_000)).await.unwrap();
 }
 
+/// Uploads are given up at any moment: the file changes, the person pauses, a step takes too long.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_given_up_at_any_moment_spoils_no_later_one() {
+    let bench = Bench::new();
+    upload(&bench.bucket, &sample(49, 20_000)).await.unwrap();
+    for round in 0..60 {
+        let some = (0..6u64).map(|number| {
+            let (bucket, content) = (bench.bucket.clone(), sample(1000 + 10 * round + number, 20_000));
+            async move {
+                let moment = Duration::from_micros((round * 7 + number * 31) % 120 * 500);
+                drop(tokio::time::timeout(moment, upload(&bucket, &content)).await);
+            }
+        });
+        future::join_all(some).await;
+    }
+    upload(&bench.bucket, &sample(50, 20_000)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_token_serves_many_sessions_and_nothing_is_told_to_anybody() {
     let bench = Bench::new();
