@@ -63,7 +63,9 @@ impl Bucket {
                 // A server that lists deeper than asked still tells which directories there are.
                 Some((name, _)) => TreeEntry::Directory { path: join(&parent, name), uploaded_at_ms: None },
             };
-            seen.insert(entry.path().to_owned()).then_some(entry)
+            // A key can be a file's and the beginning of others': a bucket has no folders.
+            let sort = matches!(entry, TreeEntry::Directory { .. });
+            seen.insert((entry.path().to_owned(), sort)).then_some(entry)
         };
         self.pages(dir, "false", exact)
     }

@@ -43,8 +43,8 @@ impl Outside<'_> {
 /// What a listing has shown so far.
 #[derive(Default)]
 pub struct Sighting {
-    /// Key components of the folder.
-    pub keys: HashSet<String>,
+    /// Key components of the folder, each a file's or a folder's.
+    pub keys: HashSet<(String, Kind)>,
     /// Files whose content others replaced or deleted: a saved copy of the old content must not be read any
     /// more.
     pub overtaken: Vec<FileId>,
@@ -75,11 +75,12 @@ pub fn take_page(
             tracing::warn!(path, "a key the file system cannot show is left out");
             continue;
         };
-        sighting.keys.insert(key.to_owned());
+        let kind = if matches!(entry, TreeEntry::File(_)) { Kind::File } else { Kind::Directory };
+        sighting.keys.insert((key.to_owned(), kind));
         if outside.settled.contains(path) {
             continue;
         }
-        let unknown = query::child_by_key(tx.db(), folder.id, key)?.is_none();
+        let unknown = query::child_by_key(tx.db(), folder.id, key, kind)?.is_none();
         if (overlaid && unknown) || moved_away(tx, entry, path, sighting)? {
             continue;
         }
@@ -116,10 +117,10 @@ pub fn take_away_unseen(
     let mut changed = false;
     for mut child in tx.all_children(folder.id)? {
         let Some(key) = child.key().map(str::to_owned) else { continue };
-        if child.layer == Layer::Local || child.place != Place::Inherited || sighting.keys.contains(&key) {
+        if child.layer == Layer::Local || child.place != Place::Inherited {
             continue;
         }
-        if outside.settled.contains(&query::join(place, &key)) {
+        if outside.settled.contains(&query::join(place, &key)) || sighting.keys.contains(&(key, child.kind)) {
             continue;
         }
         match child.kind {
@@ -187,8 +188,8 @@ fn folder_vanished(
 }
 
 fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, path: &str, outside: &Outside<'_>) -> Result<bool> {
-    match query::child_by_key(tx.db(), parent.id, key)? {
-        Some(mut child) if child.kind == Kind::Directory => {
+    match query::child_by_key(tx.db(), parent.id, key, Kind::Directory)? {
+        Some(mut child) => {
             if child.place == Place::Nowhere {
                 child.place = Place::Inherited;
                 child.listed = false;
@@ -196,7 +197,7 @@ fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, path: &str, outside: &
             }
             Ok(false)
         }
-        occupied => {
+        None => {
             // Removed here with what was in it; the Hub implies the folder by files it has not deleted yet, or that
             // were moved out of it here. When it has heard, the folder is listed once more, and what others keep in
             // it shows then.
@@ -207,7 +208,7 @@ fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, path: &str, outside: &
                 return Ok(false);
             }
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::Directory, Layer::Bucket)?;
-            name_it(tx, &mut child, key, occupied.is_some())?;
+            name_it(tx, &mut child, key)?;
             child.place = Place::Inherited;
             (child.uid, child.gid) = (outside.uid, outside.gid);
             tx.put(&child)?;
@@ -239,8 +240,8 @@ fn take_file(
         // Somebody put a newer version there: their file is not ours to delete.
         tx.forget_delete(path)?;
     }
-    match query::child_by_key(tx.db(), parent.id, key)? {
-        Some(mut child) if child.kind != Kind::Directory => {
+    match query::child_by_key(tx.db(), parent.id, key, Kind::File)? {
+        Some(mut child) => {
             if outside.edited(child.id) && child.base.as_ref() != Some(&content) {
                 sighting.lost_base.push(child.id);
             }
@@ -262,9 +263,9 @@ fn take_file(
             sighting.overtaken.push(child.id);
             Ok(true)
         }
-        occupied => {
+        None => {
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::File, Layer::Bucket)?;
-            name_it(tx, &mut child, key, occupied.is_some())?;
+            name_it(tx, &mut child, key)?;
             child.place = Place::Inherited;
             child.size = content.size;
             child.base = Some(content);
@@ -286,9 +287,10 @@ fn component<'p>(path: &'p str, place: &str) -> Option<&'p str> {
 }
 
 /// Shows the key as it is where that is possible, else under a marked name that stays the same for ever:
-/// too long, equal to another under NFC, or file and folder of one name (design.md promise 12).
-fn name_it(tx: &Tx<'_>, child: &mut Node, key: &str, occupied: bool) -> Result<()> {
-    let clash = occupied || query::child(tx.db(), child.parent, key.as_bytes())?.is_some();
+/// too long, equal to another under NFC, file and folder of one name, or the name of a symlink of ours (design.md
+/// promise 12).
+fn name_it(tx: &Tx<'_>, child: &mut Node, key: &str) -> Result<()> {
+    let clash = query::child(tx.db(), child.parent, key.as_bytes())?.is_some();
     if !clash && key.len() <= NAME_MAX {
         return Ok(());
     }

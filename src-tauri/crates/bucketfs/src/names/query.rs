@@ -25,12 +25,21 @@ pub fn node(db: &Connection, id: FileId) -> Result<Option<Node>> {
     Ok(db.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
 }
 
-/// The child with exactly these bytes, else one that is equal under NFC.
+/// The child with exactly these bytes, else one whose key they are and that is shown under a marked name because its
+/// own was taken, else one that is equal under NFC. So nothing new gets a name that is another's key.
 pub fn child(db: &Connection, parent: FileId, name: &[u8]) -> Result<Option<Node>> {
     let exact = format!("SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND name = ?2 AND gone = 0");
     let found = db.prepare_cached(&exact)?.query_row(params![parent, name], from_row).optional()?;
-    if found.is_some() || name.is_ascii() {
+    if found.is_some() {
         return Ok(found);
+    }
+    if let Ok(key) = std::str::from_utf8(name) {
+        let marked =
+            format!("SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND key = ?2 AND gone = 0 LIMIT 1");
+        let found = db.prepare_cached(&marked)?.query_row(params![parent, key], from_row).optional()?;
+        if found.is_some() || name.is_ascii() {
+            return Ok(found);
+        }
     }
     let alike = format!(
         "SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND folded = ?2 AND gone = 0 ORDER BY id LIMIT 1"
@@ -77,13 +86,28 @@ pub fn unplaced(db: &Connection) -> Result<Vec<Node>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The live child of the bucket's layer that stands for this key component.
-pub fn child_by_key(db: &Connection, parent: FileId, key: &str) -> Result<Option<Node>> {
+/// The live file or folder of the bucket's layer that stands for this key component. A symlink stands for none, and
+/// a bucket can have a file and a folder of one key: what is asked for is one of the two.
+pub fn child_by_key(db: &Connection, parent: FileId, key: &str, kind: Kind) -> Result<Option<Node>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND gone = 0 AND layer = 0 \
+        "SELECT {COLUMNS} FROM nodes WHERE parent = ?1 AND gone = 0 AND layer = 0 AND kind = ?4 \
          AND ((key IS NULL AND name = ?3) OR key = ?2) ORDER BY id LIMIT 1"
     );
-    Ok(db.prepare_cached(&sql)?.query_row(params![parent, key, key.as_bytes()], from_row).optional()?)
+    Ok(db.prepare_cached(&sql)?.query_row(params![parent, key, key.as_bytes(), kind], from_row).optional()?)
+}
+
+/// The same for a path of components below `from`.
+fn walk_keys(db: &Connection, from: Node, path: &str, kind: Kind) -> Result<Option<Node>> {
+    let mut current = from;
+    let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
+    while let Some(part) = parts.next() {
+        let wanted = if parts.peek().is_some() { Kind::Directory } else { kind };
+        match child_by_key(db, current.id, part, wanted)? {
+            Some(next) => current = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(current).filter(|found| found.kind == kind))
 }
 
 pub fn symlinks(db: &Connection) -> Result<Vec<Node>> {
@@ -219,7 +243,7 @@ pub fn placed_at(db: &Connection, path: &str) -> Result<Vec<Node>> {
     while let Some(cut) = end {
         let (above, below) = (&path[..cut], path[cut..].trim_start_matches('/'));
         for from in statement.query_map([above], from_row)?.collect::<rusqlite::Result<Vec<_>>>()? {
-            all.extend(inherited_below(db, from, below)?.filter(|node| node.kind == Kind::File));
+            all.extend(inherited_below(db, from, below)?);
         }
         end = match above.rfind('/') {
             None if cut > 0 => Some(0), // the whole bucket's root
@@ -229,16 +253,18 @@ pub fn placed_at(db: &Connection, path: &str) -> Result<Vec<Node>> {
     Ok(all)
 }
 
-/// What is at this key below `from` and has its place from there.
+/// The file that is at this key below `from` and has its place from there.
 fn inherited_below(db: &Connection, from: Node, key: &str) -> Result<Option<Node>> {
     let mut current = from;
-    for part in key.split('/').filter(|part| !part.is_empty()) {
-        match child_by_key(db, current.id, part)? {
+    let mut parts = key.split('/').filter(|part| !part.is_empty()).peekable();
+    while let Some(part) = parts.next() {
+        let kind = if parts.peek().is_some() { Kind::Directory } else { Kind::File };
+        match child_by_key(db, current.id, part, kind)? {
             Some(next) if next.place == Place::Inherited => current = next,
             _ => return Ok(None),
         }
     }
-    Ok(Some(current))
+    Ok(Some(current).filter(|found| found.kind == Kind::File))
 }
 
 pub fn highest_id(db: &Connection) -> Result<u64> {
@@ -332,8 +358,8 @@ pub fn actual_place(db: &Connection, node: &Node) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The live node that a full key leads to, by the names as they are now.
-pub fn resolve(db: &Connection, path: &str) -> Result<Option<Node>> {
+/// The live file or folder that a full key leads to, by the names as they are now.
+pub fn resolve(db: &Connection, path: &str, kind: Kind) -> Result<Option<Node>> {
     let Some(root) = node(db, ROOT)? else { return Ok(None) };
     let Place::At(prefix) = &root.place else { return Ok(None) };
     let rest = match path.strip_prefix(prefix.as_str()) {
@@ -341,20 +367,12 @@ pub fn resolve(db: &Connection, path: &str) -> Result<Option<Node>> {
         Some(rest) => rest.strip_prefix('/').unwrap_or(""),
         None => return Ok(None),
     };
-    let mut current = root;
-    for part in rest.split('/').filter(|part| !part.is_empty()) {
-        let found = child_by_key(db, current.id, part)?;
-        match found {
-            Some(next) => current = next,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(current))
+    walk_keys(db, root, rest, kind)
 }
 
-/// The live node that stands for what the Hub has at a full key: a folder renamed here is still found by its
+/// The live file or folder that stands for what the Hub has at a full key: a folder renamed here is still found by its
 /// old keys.
-pub fn resolve_placed(db: &Connection, path: &str) -> Result<Option<Node>> {
+pub fn resolve_placed(db: &Connection, path: &str, kind: Kind) -> Result<Option<Node>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM nodes WHERE place = 2 AND place_path = ?1 AND gone = 0 AND id <> ?2 LIMIT 1"
     );
@@ -362,18 +380,12 @@ pub fn resolve_placed(db: &Connection, path: &str) -> Result<Option<Node>> {
     let mut end = path.len();
     loop {
         let moved = statement.query_row(params![&path[..end], ROOT], from_row).optional()?;
-        if let Some(mut found) = moved {
-            for part in path[end..].split('/').filter(|part| !part.is_empty()) {
-                match child_by_key(db, found.id, part)? {
-                    Some(next) => found = next,
-                    None => return Ok(None),
-                }
-            }
-            return Ok(Some(found));
+        if let Some(found) = moved {
+            return walk_keys(db, found, &path[end..], kind);
         }
         match path[..end].rfind('/') {
             Some(cut) => end = cut,
-            None => return resolve(db, path),
+            None => return resolve(db, path, kind),
         }
     }
 }

@@ -39,10 +39,8 @@ async fn delete_part(fs: &Arc<BucketFs>, part: &[PendingDelete]) -> Result<()> {
     // A file that is going to be put at the key overwrites it: no moment without it (editors' safe-save).
     let (mut wanted, mut taken) = (Vec::new(), Vec::new());
     for delete in part {
-        let place = fs.names.ask(|db| match query::resolve(db, &delete.path)? {
-            // Only a file can be put at the key. A folder or symlink of that name has no key of its own, and the
-            // delete would wait for ever.
-            Some(node) if node.kind == Kind::File => Ok(Some(query::actual_place(db, &node)?)),
+        let place = fs.names.ask(|db| match query::resolve(db, &delete.path, Kind::File)? {
+            Some(node) => Ok(Some(query::actual_place(db, &node)?)),
             // A file was moved away from there and has its content at this key until its copy stands elsewhere: its
             // own move deletes the key.
             _ if moved_on(db, &delete.path)? => Ok(Some(None)),
@@ -134,7 +132,7 @@ fn list_again(fs: &Arc<BucketFs>, done: &[&PendingDelete]) -> Result<()> {
     for delete in done {
         let Some((folder, _)) = delete.path.rsplit_once('/') else { continue };
         fs.names.ask(|db| {
-            if query::resolve(db, folder)?.is_none_or(|node| node.kind != Kind::Directory) {
+            if query::resolve(db, folder, Kind::Directory)?.is_none() {
                 folders.insert(nearest_folder(db, folder)?);
             }
             Ok(())

@@ -116,7 +116,7 @@ fn skipped(db: &rusqlite::Connection, file: &FileEntry) -> Result<bool> {
     }
     let sent = commits::unanswered_from(db, path)?;
     let newer = sent.iter().any(|(key, hash)| key == path && *hash == file.xet_hash);
-    Ok(newer && query::resolve(db, path)?.is_some_and(|node| node.kind == Kind::File))
+    Ok(newer && query::resolve(db, path, Kind::File)?.is_some())
 }
 
 async fn copy_part(

@@ -112,7 +112,7 @@ pub fn take_back(tx: &mut Tx<'_>, key: &str, owner: (u32, u32)) -> Result<Option
     let parent = folder_for(tx, key, owner)?;
     let name = last(key);
     if name.len() > NAME_MAX
-        || query::child_by_key(tx.db(), parent, name)?.is_some()
+        || query::child_by_key(tx.db(), parent, name, Kind::File)?.is_some()
         || tx.child(parent, name.as_bytes())?.is_some()
     {
         return Ok(None);
@@ -142,9 +142,8 @@ pub fn folder_for(tx: &mut Tx<'_>, key: &str, owner: (u32, u32)) -> Result<FileI
     let mut parts: Vec<&str> = rest.split('/').collect();
     parts.pop();
     for part in parts {
-        at = match query::child_by_key(tx.db(), at, part)? {
-            Some(folder) if folder.kind == Kind::Directory => folder.id,
-            Some(_) => return Ok(at),
+        at = match query::child_by_key(tx.db(), at, part, Kind::Directory)? {
+            Some(folder) => folder.id,
             None if tx.child(at, part.as_bytes())?.is_some() => return Ok(at),
             None => {
                 let mut folder = tx.new_node(at, part.as_bytes(), Kind::Directory, Layer::Bucket)?;

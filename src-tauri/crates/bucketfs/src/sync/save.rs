@@ -498,7 +498,7 @@ impl Placed {
 
 /// A live file whose content the Hub has at just this key.
 pub fn stands_at(db: &rusqlite::Connection, path: &str) -> Result<bool> {
-    match query::resolve(db, path)? {
+    match query::resolve(db, path, Kind::File)? {
         Some(node) => Ok(query::actual_place(db, &node)?.as_deref() == Some(path)),
         None => Ok(false),
     }

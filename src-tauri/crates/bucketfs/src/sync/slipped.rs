@@ -59,7 +59,7 @@ async fn hear_one(fs: &Arc<BucketFs>, path: String, told: Option<Content>) -> Re
 fn bring_back(tx: &mut Tx<'_>, key: &str, theirs: Content, owner: (u32, u32)) -> Result<(String, String)> {
     let parent = folder_for(tx, key, owner)?;
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
-    let ours = query::child_by_key(tx.db(), parent, name)?;
+    let ours = query::child_by_key(tx.db(), parent, name, Kind::File)?;
     if let Some(mut shown) = ours.clone().filter(|ours| ours.base.as_ref() == Some(&theirs)) {
         // A listing has shown it before ours struck.
         shown.place = Place::Nowhere;

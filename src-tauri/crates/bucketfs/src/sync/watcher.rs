@@ -121,7 +121,9 @@ async fn hear(fs: &Arc<BucketFs>, item: std::result::Result<News, HubError>) {
 /// Edits here whose base was deleted or replaced there.
 fn pin_what_lost_its_name(fs: &Arc<BucketFs>, changes: &[RemoteChange]) {
     for change in changes {
-        let Ok(Some(node)) = fs.names.ask(|db| query::resolve_placed(db, &change.path)) else { continue };
+        let Ok(Some(node)) = fs.names.ask(|db| query::resolve_placed(db, &change.path, Kind::File)) else {
+            continue;
+        };
         let base = node.base.as_ref().map(|base| &base.hash);
         let ours = fs.names.ask(|db| commits::own_at(db, &change.path)).unwrap_or_default();
         if change.xet_hash.as_ref().is_some_and(|hash| ours.contains(hash)) {
@@ -176,7 +178,7 @@ fn touched_folders(fs: &BucketFs, changes: &[RemoteChange]) -> Result<HashSet<Fi
     fs.names.ask(|db| {
         let mut folders = HashSet::new();
         for change in changes {
-            let known = query::resolve_placed(db, &change.path)?;
+            let known = query::resolve_placed(db, &change.path, Kind::File)?;
             let as_we_have_it = match (change.kind, &known) {
                 (ChangeKind::Delete, node) => node.as_ref().is_none_or(|node| node.place == Place::Nowhere),
                 (_, Some(node)) => {
@@ -198,8 +200,7 @@ fn touched_folders(fs: &BucketFs, changes: &[RemoteChange]) -> Result<HashSet<Fi
 pub fn nearest_folder(db: &rusqlite::Connection, path: &str) -> Result<FileId> {
     let mut path = path;
     while let Some((folder, _)) = path.rsplit_once('/') {
-        if let Some(node) = query::resolve_placed(db, folder)?
-            && node.kind == Kind::Directory
+        if let Some(node) = query::resolve_placed(db, folder, Kind::Directory)?
             && query::actual_place(db, &node)?.is_some()
         {
             return Ok(node.id);

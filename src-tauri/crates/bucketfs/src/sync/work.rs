@@ -177,11 +177,9 @@ impl Work {
 
 /// A file of ours is on its way to the key: it overwrites what is there, and nothing is to be deleted.
 fn is_overwritten(db: &rusqlite::Connection, delete: &PendingDelete) -> Result<bool> {
-    match query::resolve(db, &delete.path)? {
-        Some(node) if node.kind == Kind::File => {
-            Ok(query::actual_place(db, &node)?.as_deref() != Some(delete.path.as_str()))
-        }
-        _ => Ok(false),
+    match query::resolve(db, &delete.path, Kind::File)? {
+        Some(node) => Ok(query::actual_place(db, &node)?.as_deref() != Some(delete.path.as_str())),
+        None => Ok(false),
     }
 }
 
