@@ -8,6 +8,7 @@ mod cost;
 mod deletes;
 mod folders;
 mod forever;
+mod keyless;
 pub(crate) mod listing;
 mod pace;
 pub(crate) mod pin;

@@ -80,6 +80,21 @@ fn carry_out(
             ),
         ));
     }
+    if layer == Layer::Local
+        && node.layer == Layer::Bucket
+        && node.base.is_some()
+        && !litter::is_silly(&plan.to_name)
+    {
+        // Its content is the Hub's: it would have no name there, and the Hub collects what has none. Who moves it
+        // copies it instead.
+        return Err(Error::new(
+            ErrorKind::CrossesLayers,
+            format!(
+                "{} cannot be moved to a place that is on this machine only; copy it.",
+                node.display_name()
+            ),
+        ));
+    }
     let was_at = query::actual_place(tx.db(), &node)?;
     if let Some(path) = query::desired_place(tx.db(), &node)? {
         tx.abandon(&path)?; // before the row moves: files below it are still found by the old name

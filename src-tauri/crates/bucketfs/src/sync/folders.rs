@@ -126,6 +126,8 @@ async fn copy_part(
     to: &str,
 ) -> std::result::Result<Vec<Copied>, Trouble> {
     let goals: Vec<String> = part.iter().map(|file| moved(&file.path, from, to)).collect();
+    let wanted: Vec<(String, FileId)> = goals.iter().map(|goal| (goal.clone(), NOBODY)).collect();
+    super::keyless::give_keys(fs, &wanted).await?;
     let there: HashMap<String, FileEntry> =
         fs.bucket.paths_info(&goals).await?.into_iter().map(|file| (file.path.clone(), file)).collect();
     let (mut ops, mut all) = (Vec::new(), Vec::new());

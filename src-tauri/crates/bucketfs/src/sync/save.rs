@@ -55,6 +55,7 @@ pub async fn save(fs: &Arc<BucketFs>, stored: Vec<Stored>) {
 }
 
 async fn save_part(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<()> {
+    super::keyless::give_keys_beneath(fs, &stored).await?;
     let entries = entries(fs, with_those_underneath(fs, stored)?)?;
     if entries.is_empty() {
         return Ok(());

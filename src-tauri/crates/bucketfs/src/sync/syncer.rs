@@ -114,7 +114,7 @@ impl Syncer {
             in_naming: HashSet::new(),
             saved_last: false,
             asked: false,
-            next: None,
+            next: Some(Instant::now()), // what an earlier life left waits for no news
             looked: None,
         }
     }

@@ -410,3 +410,62 @@ async fn a_file_that_takes_a_folders_name_is_alone_there() {
     is_just(&rig, &fs, &[("d", "a file"), ("elsewhere", "theirs")]).await;
     assert_eq!(names(&fs, "").await, ["d", "elsewhere"]);
 }
+
+/// A file whose new name the Hub refuses leaves its content at the old key, by whose hash it is read. When another file
+/// is saved there, that content gets a key of its own in the same batch: the Hub collects what has no name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_a_name_the_hub_refuses_keeps_its_content_when_its_old_key_is_taken() {
+    for by in ["a file", "a folder"] {
+        let rig = Rig::new();
+        rig.put("d/a", b"precious");
+        rig.put("e/a", b"other");
+        let fs = rig.open().await;
+        names(&fs, "d").await;
+        names(&fs, "e").await;
+        match by {
+            "a file" => {
+                rename(&fs, "d/a", "d/b\\c..").await;
+                write_file(&fs, "d/a", b"new").await;
+            }
+            _ => {
+                rename(&fs, "d", "d\\x").await;
+                rename(&fs, "e", "d").await;
+            }
+        }
+        sync(&fs).await;
+        let mut all: Vec<Vec<u8>> = rig.paths().iter().map(|path| rig.on_hub(path).unwrap()).collect();
+        all.sort();
+        let others: &[&[u8]] =
+            if by == "a file" { &[b"new", b"other", b"precious"] } else { &[b"other", b"precious"] };
+        assert_eq!(all, others, "by {by}: {:?}", rig.paths());
+        let name = if by == "a file" { "d/b\\c.." } else { "d\\x/a" };
+        assert_eq!(read_file(&fs, name).await, b"precious");
+        // And it is one file here and there, over listings and a restart.
+        rig.put("sign", b"sign");
+        until(async || names(&fs, "").await.contains(&"sign".to_owned()).then_some(())).await;
+        names(&fs, "d").await;
+        sync(&fs).await;
+        assert_eq!(read_file(&fs, name).await, b"precious");
+        let shown = if by == "a file" { names(&fs, "d").await } else { names(&fs, "").await };
+        let wanted: &[&str] = if by == "a file" { &["a", "b\\c.."] } else { &["d", "d\\x", "sign"] };
+        assert_eq!(shown, wanted);
+    }
+}
+
+/// The content of a file of the bucket would have no name on the Hub when the file moved to a name that stays on this
+/// machine: whoever moves it is told to copy it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_the_bucket_is_not_moved_to_a_name_that_stays_here() {
+    let rig = Rig::new();
+    rig.put("a", b"precious");
+    let fs = rig.open().await;
+    names(&fs, "").await;
+    let refused = fs.rename(ROOT, b"a", ROOT, b"._a", None).await.unwrap_err();
+    assert_eq!(refused.kind, bucketfs::ErrorKind::CrossesLayers);
+    assert_eq!(read_file(&fs, "a").await, b"precious");
+    // What a kernel does with an open file that is removed still works, and so does what was never on the Hub.
+    rename(&fs, "a", ".nfs000000000001a2b30000004c").await;
+    write_file(&fs, "new", b"new").await;
+    rename(&fs, "new", "._new").await;
+    assert_eq!(read_file(&fs, "._new").await, b"new");
+}
