@@ -8,7 +8,7 @@
 //! One order a line: `STEP PART HARM [TIMES] [id=FILEID]`
 //! * STEP: `write` (also cutting, growing and making a file), `sync`, `read`
 //! * PART: `data`, `log`, `db`, `all`
-//! * HARM: `eio`, `enospc`, `slow=MILLISECONDS`
+//! * HARM: `eio`, `enospc`, `slow=MILLISECONDS` (then it happens), `slow-eio=MILLISECONDS` (then it fails)
 //! * TIMES: how often; for ever when it is missing
 //!
 //! A line `disk BYTES` pretends that the disk is that small and holds nothing but the state directory.
@@ -55,6 +55,8 @@ pub enum Harm {
     NoSpace,
     /// It takes this much longer and then happens.
     Slow(Duration),
+    /// It fails with EIO, and says so after this time only: another's sync of the same file finds all clean meanwhile.
+    SlowIo(Duration),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +168,10 @@ impl Faults {
                 std::thread::sleep(time);
                 Ok(())
             }
+            Some(Harm::SlowIo(time)) => {
+                std::thread::sleep(time);
+                Err(rustix::io::Errno::IO.into())
+            }
         }
     }
 }
@@ -232,8 +238,13 @@ fn parse(line: &str) -> Result<Option<Order>, &str> {
         "eio" => Harm::Io,
         "enospc" => Harm::NoSpace,
         other => {
-            let time = other.strip_prefix("slow=").and_then(|ms| ms.parse().ok()).ok_or(other)?;
-            Harm::Slow(Duration::from_millis(time))
+            let (word, ms) = other.split_once('=').ok_or(other)?;
+            let time = Duration::from_millis(ms.parse().map_err(|_| other)?);
+            match word {
+                "slow" => Harm::Slow(time),
+                "slow-eio" => Harm::SlowIo(time),
+                _ => return Err(other),
+            }
         }
     };
     let mut order = Order { step, part, file: None, harm, times: None };
@@ -268,7 +279,14 @@ mod tests {
         sync().expect("used up");
         fs::remove_file(&file).unwrap();
         faults.check(Step::Write, Part::Log, FileId(9)).expect("the file is gone");
-        for bad in ["sink data eio", "sync", "sync data eoi", "sync data eio x", "sync data slow=x"] {
+        for bad in [
+            "sink data eio",
+            "sync",
+            "sync data eoi",
+            "sync data eio x",
+            "sync data slow=x",
+            "sync data slo=1",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
