@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bucketfs::faults::{Harm as DiskHarm, Part, Step};
-use bucketfs::{Event, ROOT};
+use bucketfs::{BucketFs, Event, ROOT};
 use bytes::Bytes;
 use testkit::{Fault, Harm};
 
-use crate::rig::{Rig, find, names, read_id, sync, undated, until, write_file};
+use crate::rig::{Rig, find, names, read_file, read_id, sync, undated, until, write_file};
 
 /// The batch is under way and not applied.
 async fn batch_is_on_its_way(rig: &Rig, fault: u64) {
@@ -180,6 +180,55 @@ async fn an_overtaken_copy_is_given_up_later_when_the_disk_fails_first() {
     fs.commit(id, 0, 0).await.unwrap();
     sync(&fs).await;
     assert_eq!(rig.on_hub("f").unwrap(), [&[2; 100][..], b"ours"].concat());
+}
+
+/// The process ends between learning of others' version and giving the old copy up: the start does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overtaken_copy_is_not_read_after_a_restart() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = write_file(&fs, "f", &[1; 1000]).await;
+    sync(&fs).await;
+    rig.faults.fail(Step::Sync, Part::Database, DiskHarm::Io, Some(1000));
+    rig.put("f", &[2; 1000]);
+    // The row is written, and what must be on stable storage before the copy goes is not.
+    until(async || {
+        names(&fs, "").await;
+        rig.faults.left().iter().any(|order| order.times < Some(1000)).then_some(())
+    })
+    .await;
+    assert!(read_id(&fs, id).await == [1; 1000], "the copy is there still");
+    let crashed = rig.crash_copy();
+    rig.faults.clear();
+    let config = bucketfs::Config { state_dir: crashed, ..rig.config() };
+    // No listing is taken in: what the start finds is what counts.
+    let again = BucketFs::open(config, rig.client(), rig.events.clone()).await.unwrap();
+    assert!(read_id(&again, id).await == [2; 1000]);
+}
+
+/// Somebody else's file is found at the key, and ours was renamed while we looked: theirs has that name, ours its new
+/// one, and there is no conflict.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_renamed_during_the_look_leaves_the_name_to_theirs() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    names(&fs, "").await;
+    fs.pause();
+    write_file(&fs, "a", b"ours").await;
+    rig.put("a", b"theirs");
+    let look = rig.hub.faults().add(Fault::on("/paths-info", Harm::HoldAnswer { ms: 1500 }).times(1));
+    fs.resume();
+    until(async || (rig.hub.faults().struck(look) == 1).then_some(())).await;
+    fs.rename(ROOT, b"a", ROOT, b"x", None).await.unwrap();
+    sync(&fs).await;
+    until(async || (names(&fs, "").await == ["a", "x"]).then_some(())).await;
+    assert_eq!(rig.paths(), ["a", "x"]);
+    assert_eq!((rig.on_hub("a").unwrap(), rig.on_hub("x").unwrap()), (b"theirs".to_vec(), b"ours".to_vec()));
+    assert_eq!(
+        (read_file(&fs, "a").await, read_file(&fs, "x").await),
+        (b"theirs".to_vec(), b"ours".to_vec())
+    );
+    assert!(!rig.events.any(|event| matches!(event, Event::Conflict { .. })));
 }
 
 /// The database cannot be written when a file was saved: not the whole content again and again, and a person hears.
