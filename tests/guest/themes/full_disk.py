@@ -21,7 +21,8 @@ class SmallDisk:
     def fill(self, leave):
         """Somebody else's file takes all but so many bytes."""
         stats = os.statvfs(self.path)
-        (self.path / "ballast").write_bytes(bytes(max(0, stats.f_bavail * stats.f_frsize - leave)))
+        with (self.path / "ballast").open("ab") as ballast:
+            ballast.write(bytes(max(0, stats.f_bavail * stats.f_frsize - leave)))
 
     def used(self):
         """What lies on it, for a message."""
@@ -80,11 +81,18 @@ def no_part(place):
     assert "big" not in hub.files(bucket), "a file with a hole was uploaded"
     events = server.ctl("events").stdout
     assert "big" in events, f"nobody was told: {events}"
+    disk.fill(leave=MIB)
+    # A file whose only WRITE fails stays empty; when there is room it is opened with O_TRUNC and written anew.
+    refused = place.run("dd", f"if={place.dir}/big", f"of={mount / 'anew'}", "bs=64k", "count=1", "conv=fsync", seconds=180)
+    assert refused.returncode, "dd said success on a full disk"
+    same("its size", os.path.getsize(mount / "anew"), 0)
     os.remove(mount / "big")
     disk.empty()
     (mount / "small").write_text("fits")
+    (mount / "anew").write_text("fits, too")
     server.sync()
-    same("on the Hub", sorted(hub.files(bucket)), ["small"])
+    same("on the Hub", sorted(hub.files(bucket)), ["anew", "small"])
+    same("written anew", hub.read(bucket, "anew"), b"fits, too")
 
 
 @test("a copy larger than the disk finishes, because what is uploaded gives its space back", 400)

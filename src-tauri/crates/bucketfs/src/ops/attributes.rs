@@ -60,6 +60,8 @@ impl BucketFs {
         self.check_owner(&node, &change)?;
         if let Some(size) = change.size {
             self.resize(&node, size).await?;
+        } else if empties_for_linux(&change) && before.size == 0 && before.kind == Kind::File {
+            self.heal_empty(&node).await?;
         }
         let mtime = self.set_times(&node, &change).await?;
         let staged = self.staging.get(id);
@@ -85,6 +87,16 @@ impl BucketFs {
             })
             .await?;
         Ok(after)
+    }
+
+    /// A file that is empty because a WRITE to it failed is opened to be written anew: as a size of 0 does, this heals
+    /// its hole.
+    async fn heal_empty(&self, node: &Arc<Node>) -> Result<()> {
+        let hole = match self.staging.get(node.id) {
+            Some(staged) => staged.with_layout(|layout| !layout.holes.is_empty()),
+            None => self.staging.refused.has(node.id),
+        };
+        if hole { self.resize(node, 0).await } else { Ok(()) }
     }
 
     /// The bucket has one owner here: chown to oneself is fine, to others it is refused.
@@ -148,6 +160,13 @@ impl BucketFs {
         }
         Err(Error::new(ErrorKind::Slow, format!("{name} is being given up and taken back.")))
     }
+}
+
+/// Linux's client leaves a size out that the file has already (fs/nfs/inode.c, `nfs_setattr`), so of `open(O_TRUNC)` of
+/// an empty file only "mtime is now" comes; `touch` sets both times. Apple's sends the size.
+fn empties_for_linux(change: &SetAttr) -> bool {
+    let only_this = SetAttr { mtime: Some(SetTime::ToNow), ..SetAttr::default() };
+    cfg!(target_os = "linux") && *change == only_this
 }
 
 /// What a refusal of the staged copy means to the caller.

@@ -375,3 +375,30 @@ impl BucketFs {
 fn in_ms(wait: Duration) -> i64 {
     Timestamp::now().as_ms() + wait.as_millis() as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::FileId;
+
+    fn folder(id: u64, from: &str, to: &str) -> FolderMove {
+        let folder = Node::new(FileId(id), ROOT, b"x", Kind::Directory, Layer::Bucket);
+        FolderMove { folder, from: from.into(), to: to.into() }
+    }
+
+    #[test]
+    fn a_folder_waits_for_what_stands_where_it_goes_and_for_what_has_to_leave_it() {
+        let mine = folder(1, "a", "b");
+        for (other, waits) in [
+            (folder(2, "b", "c"), true),       // stands where mine goes
+            (folder(2, "b/inner", "c"), true), // stands in there
+            (folder(2, "a/inner", "c"), true), // is in mine still
+            (folder(2, "ab", "c"), false),
+            (folder(2, "c", "d"), false),
+            (folder(1, "b", "c"), false), // itself
+        ] {
+            assert_eq!(mine.waits_for(&other), waits, "{} to {}", other.from, other.to);
+        }
+        assert!(folder(1, "a", "b/in").waits_for(&folder(2, "b", "c")), "it goes into what is to leave");
+    }
+}

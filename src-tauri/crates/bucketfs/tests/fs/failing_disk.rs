@@ -247,3 +247,27 @@ async fn a_write_refused_before_its_staged_copy_could_be_made_leaves_a_hole_too(
     sync(&fs).await;
     assert_eq!(rig.on_hub("refused").unwrap(), b"firstuntil here");
 }
+
+/// The only WRITE of a new file failed, and the program opens it again to write it anew: Linux's kernel sees that it is
+/// empty and sends the time alone. `touch` and a Mac's `utimes` are told of the hole as ever.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_file_whose_only_write_failed_can_be_opened_to_be_written_anew() {
+    let rig = Rig::new();
+    let fs = rig.open().await;
+    let id = new_file(&fs, "anew").await;
+    rig.faults.fail(Step::Write, Part::Data, Harm::NoSpace, Some(1));
+    fs.write(id, 0, Bytes::from_static(b"first"), false).await.unwrap_err();
+    assert_eq!(fs.getattr(id).await.unwrap().size, 0);
+    let now = SetTime::ToNow;
+    let touch = SetAttr { atime: Some(now), mtime: Some(now), ..SetAttr::default() };
+    fs.setattr(id, touch, None, None).await.expect_err("it has a hole");
+    fs.setattr(id, times(), None, None).await.expect_err("it has a hole");
+    fs.commit(id, 0, 0).await.expect_err("it has a hole");
+    let opened = SetAttr { mtime: Some(now), ..SetAttr::default() };
+    fs.setattr(id, opened, None, None).await.expect("O_TRUNC");
+    write(&fs, id, 0, b"second", false).await;
+    fs.commit(id, 0, 0).await.unwrap();
+    sync(&fs).await;
+    assert_eq!(rig.on_hub("anew").unwrap(), b"second");
+}
