@@ -100,7 +100,7 @@ def python_env(which="client"):
 
 def formatting(count, full):
     count.step("cargo", "fmt", "--all", "--check", seconds=120)
-    places = ["scripts/*", "tests/guest/**/*", "tests/interop/*", "tests/packaging/*"]
+    places = ["scripts/*", "tests/guest/**/*", "tests/interop/*", "tests/packaging/*", "tests/load/bench/*"]
     files = [p for place in places for p in REPO.glob(place) if p.is_file()]
     for path in files:
         if path.suffix == ".py" or path.open("rb").read(22).startswith(b"#!/usr/bin/env python3"):

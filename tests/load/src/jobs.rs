@@ -62,6 +62,12 @@ impl Clock {
     }
 }
 
+/// A part of a file; without a length, to its end.
+pub struct Part {
+    pub offset: u64,
+    pub length: Option<u64>,
+}
+
 pub struct Load {
     pub client: Arc<Client>,
     pub root: Handle,
@@ -98,49 +104,132 @@ impl Load {
         noise
     }
 
-    pub async fn write(&self, path: &str, size: u64, commit: bool) -> Result<Figures> {
+    pub async fn write(&self, path: &str, size: u64, seed: u64, commit: bool) -> Result<Figures> {
+        let noise = Bytes::from(Self::noise(seed, usize::try_from(size)?));
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = self.client.walk(&self.root, folder).await?;
+        let began = Instant::now();
         let file = self.client.create(&folder, name).await?;
-        let blocks: Vec<Bytes> = (0..8).map(|n| Self::noise(n ^ size, BLOCK as usize).into()).collect();
-        let clock = self
-            .all((0..size).step_by(BLOCK as usize), |offset| {
-                let (file, block) = (&file, &blocks[(offset / BLOCK) as usize % blocks.len()]);
-                let length = BLOCK.min(size - offset) as usize;
-                async move {
-                    // Each block differs by its first bytes.
-                    let mut data = block[..length].to_vec();
-                    let mark = offset.to_be_bytes();
-                    let marked = mark.len().min(length);
-                    data[..marked].copy_from_slice(&mark[..marked]);
-                    ensure!(self.client.write(file, offset, &data).await? == length as u32, "a short WRITE");
-                    Ok(())
-                }
-            })
-            .await?;
+        let clock = self.write_blocks(&file, &noise).await?;
         if commit {
             self.client.commit(&file).await?;
         }
-        Ok(clock.figures("write", size, &self.client))
+        Ok(Clock { began, ..clock }.figures("write", size, &self.client))
     }
 
-    pub async fn read(&self, path: &str) -> Result<Figures> {
+    async fn write_blocks(&self, file: &Handle, data: &Bytes) -> Result<Clock> {
+        let size = data.len() as u64;
+        self.all((0..size).step_by(BLOCK as usize), |offset| async move {
+            let block = data.slice(offset as usize..(offset + BLOCK).min(size) as usize);
+            let written = self.client.write(file, offset, &block).await?;
+            ensure!(written as usize == block.len(), "a short WRITE");
+            Ok(())
+        })
+        .await
+    }
+
+    /// One WRITE into a file that is there, and its COMMIT; the longest of the latencies is the WRITE's or COMMIT's.
+    pub async fn edit(&self, path: &str, offset: u64, size: u64, seed: u64) -> Result<Figures> {
+        let file = self.client.walk(&self.root, path).await?;
+        let noise = Self::noise(seed, usize::try_from(size)?);
+        let mut clock = Clock::start();
+        ensure!(self.client.write(&file, offset, &noise).await? as usize == noise.len(), "a short WRITE");
+        clock.note(clock.began.elapsed());
+        let written = Instant::now();
+        self.client.commit(&file).await?;
+        clock.note(written.elapsed());
+        Ok(clock.figures("edit", size, &self.client))
+    }
+
+    /// Reads `length` bytes from `offset` on, by default all. With a `seed`, they must be what `write` wrote with it.
+    pub async fn read(&self, path: &str, part: Part, seed: Option<u64>) -> Result<Figures> {
         let file = self.client.walk(&self.root, path).await?;
         let size = self.client.getattr(&file).await?;
+        let noise =
+            seed.map(|seed| Ok::<_, anyhow::Error>(Self::noise(seed, usize::try_from(size)?))).transpose()?;
+        let end = part.length.map_or(size, |length| (part.offset + length).min(size));
         let clock = self
-            .all((0..size).step_by(BLOCK as usize), |offset| {
-                let file = &file;
-                async move { self.whole(file, offset, BLOCK.min(size - offset) as u32).await }
+            .all((part.offset..end).step_by(BLOCK as usize), |offset| {
+                let (file, noise) = (&file, noise.as_deref());
+                async move { self.whole(file, offset, BLOCK.min(end - offset) as u32, noise).await }
             })
             .await?;
-        Ok(clock.figures("read", size, &self.client))
+        Ok(clock.figures("read", end - part.offset, &self.client))
+    }
+
+    /// Several files, each read from beginning to end by a reader of its own with `depth` reads in flight.
+    pub async fn readers(&self, paths: &[String]) -> Result<Figures> {
+        let (mut all, mut bytes) = (Clock::start(), 0);
+        let each = paths.iter().map(|path| async move {
+            let file = self.client.walk(&self.root, path).await?;
+            let size = self.client.getattr(&file).await?;
+            let clock = self
+                .all((0..size).step_by(BLOCK as usize), |offset| {
+                    let file = &file;
+                    async move { self.whole(file, offset, BLOCK.min(size - offset) as u32, None).await }
+                })
+                .await?;
+            Ok::<_, anyhow::Error>((clock, size))
+        });
+        for (clock, size) in futures_util::future::try_join_all(each).await? {
+            all.each.extend(clock.each);
+            bytes += size;
+        }
+        Ok(all.figures("readers", bytes, &self.client))
+    }
+
+    /// GETATTR, one after the other, while a bulk read or write goes on over the same connection with `depth` in
+    /// flight: the latencies are GETATTR's, the bytes the bulk's.
+    pub async fn mixed(&self, path: &str, count: u64, write: Option<u64>) -> Result<Figures> {
+        let file = self.client.walk(&self.root, path).await?;
+        let size = self.client.getattr(&file).await?;
+        let noise = Bytes::from(Self::noise(write.unwrap_or_default(), BLOCK as usize));
+        let moved = std::sync::atomic::AtomicU64::new(0);
+        let bulk = async {
+            let (file, noise, moved) = (&file, &noise, &moved);
+            let blocks = (0..size / BLOCK).cycle().map(|block| block * BLOCK);
+            self.all(blocks, |offset| async move {
+                match write {
+                    Some(_) => drop(self.client.write(file, offset, noise).await?),
+                    None => self.whole(file, offset, BLOCK as u32, None).await?,
+                }
+                moved.fetch_add(BLOCK, std::sync::atomic::Ordering::Relaxed);
+                Ok(())
+            })
+            .await
+        };
+        let mut clock = Clock::start();
+        let small = async {
+            for _ in 0..count {
+                let began = Instant::now();
+                self.client.getattr(&self.root).await?;
+                clock.note(began.elapsed());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok::<_, anyhow::Error>(())
+        };
+        tokio::select! {
+            ended = bulk => { ended?; anyhow::bail!("{path} is too small for a bulk transfer"); }
+            done = small => done?,
+        }
+        Ok(clock.figures("mixed", moved.into_inner(), &self.client))
     }
 
     /// A READ, and those that go on where the server answered short.
-    async fn whole(&self, file: &Handle, mut offset: u64, mut count: u32) -> Result<()> {
+    async fn whole(
+        &self,
+        file: &Handle,
+        mut offset: u64,
+        mut count: u32,
+        noise: Option<&[u8]>,
+    ) -> Result<()> {
         while count > 0 {
             let (data, end) = self.client.read(file, offset, count).await?;
             ensure!(!data.is_empty() || end, "an empty READ before the end");
+            if let Some(noise) = noise {
+                let right = noise.get(offset as usize..offset as usize + data.len());
+                ensure!(right == Some(&data[..]), "wrong bytes at {offset}");
+            }
             offset += data.len() as u64;
             count -= (data.len() as u32).min(count);
             if end {
@@ -161,16 +250,16 @@ impl Load {
         let clock = self
             .all(offsets.into_iter(), |offset| {
                 let file = &file;
-                async move { self.whole(file, offset, block).await }
+                async move { self.whole(file, offset, block, None).await }
             })
             .await?;
         Ok(clock.figures("random", count * u64::from(block), &self.client))
     }
 
     /// Small files: CREATE, WRITE, COMMIT for each.
-    pub async fn create(&self, folder: &str, count: u64, size: usize) -> Result<Figures> {
+    pub async fn create(&self, folder: &str, count: u64, size: usize, seed: u64) -> Result<Figures> {
         let dir = self.client.mkdir(&self.root, folder).await?;
-        let noise = Self::noise(count, size + count as usize);
+        let noise = Self::noise(seed, size + count as usize);
         let clock = self
             .all(0..count, |number| {
                 let (dir, data) = (&dir, &noise[number as usize..number as usize + size]);
@@ -196,6 +285,33 @@ impl Load {
             })
             .await?;
         Ok(clock.figures("remove", 0, &self.client))
+    }
+
+    /// Small files: LOOKUP, READ for each.
+    pub async fn fetch(&self, folder: &str, count: u64) -> Result<Figures> {
+        let dir = self.client.walk(&self.root, folder).await?;
+        let bytes = std::sync::atomic::AtomicU64::new(0);
+        let clock = self
+            .all(0..count, |number| {
+                let (dir, bytes) = (&dir, &bytes);
+                async move {
+                    let file = self.client.lookup(dir, &format!("{number:06}.bin")).await?;
+                    let (data, _) = self.client.read(&file, 0, 65_536).await?;
+                    bytes.fetch_add(data.len() as u64, std::sync::atomic::Ordering::Relaxed);
+                    Ok(())
+                }
+            })
+            .await?;
+        Ok(clock.figures("fetch", bytes.into_inner(), &self.client))
+    }
+
+    /// LOOKUP of one name again and again.
+    pub async fn lookup(&self, path: &str, count: u64) -> Result<Figures> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = self.client.walk(&self.root, folder).await?;
+        let clock =
+            self.all(0..count, |_| async { self.client.lookup(&folder, name).await.map(|_| ()) }).await?;
+        Ok(clock.figures("lookup", 0, &self.client))
     }
 
     /// GETATTR, one after the other; while something else loads the server, its latency under load.

@@ -7,7 +7,7 @@ mod xdr;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use client::Client;
-use jobs::Load;
+use jobs::{Load, Part};
 
 /// A wire-level NFSv3 load generator: many calls in flight on one connection, as a kernel sends them.
 #[derive(Parser)]
@@ -31,16 +31,51 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Job {
-    /// Writes a file in blocks of 1 MiB, then one COMMIT.
+    /// Writes a file in blocks of 1 MiB of noise, then one COMMIT.
     Write {
         path: String,
         #[arg(long)]
         size: u64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
         #[arg(long)]
         no_commit: bool,
     },
-    /// Reads a file in blocks of 1 MiB.
-    Read { path: String },
+    /// Writes into a file that is there, in one WRITE, and commits.
+    Edit {
+        path: String,
+        #[arg(long)]
+        offset: u64,
+        #[arg(long, default_value_t = 1 << 20)]
+        size: u64,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Reads a file, or a part, in blocks of 1 MiB.
+    Read {
+        path: String,
+        #[arg(long, default_value_t = 0)]
+        offset: u64,
+        #[arg(long)]
+        length: Option<u64>,
+        /// The bytes must be those of `write` with this seed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Reads several files beside each other.
+    Readers {
+        #[arg(required = true)]
+        paths: Vec<String>,
+    },
+    /// GETATTR while a bulk read goes on over the same connection.
+    Mixed {
+        path: String,
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+        /// The bulk is a write of noise of this seed.
+        #[arg(long)]
+        write: Option<u64>,
+    },
     /// Reads blocks at random places.
     Random {
         path: String,
@@ -58,6 +93,14 @@ enum Job {
         count: u64,
         #[arg(long, default_value_t = 1024)]
         size: usize,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Reads what `create` made: LOOKUP, READ.
+    Fetch {
+        folder: String,
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
     },
     /// Removes what `create` made.
     Remove {
@@ -67,6 +110,12 @@ enum Job {
     },
     /// Lists everything below a folder with READDIRPLUS.
     List { folder: String },
+    /// LOOKUP again and again.
+    Lookup {
+        path: String,
+        #[arg(long, default_value_t = 1000)]
+        count: u64,
+    },
     /// GETATTR again and again.
     Getattr {
         path: String,
@@ -84,10 +133,15 @@ async fn main() -> Result<()> {
     let client = Client::connect(arguments.port, arguments.uid).await?;
     let load = Load { client, root, depth: arguments.depth.max(1) };
     let figures = match arguments.job {
-        Job::Write { path, size, no_commit } => load.write(&path, size, !no_commit).await,
-        Job::Read { path } => load.read(&path).await,
+        Job::Write { path, size, seed, no_commit } => load.write(&path, size, seed, !no_commit).await,
+        Job::Edit { path, offset, size, seed } => load.edit(&path, offset, size, seed).await,
+        Job::Read { path, offset, length, seed } => load.read(&path, Part { offset, length }, seed).await,
+        Job::Readers { paths } => load.readers(&paths).await,
+        Job::Mixed { path, count, write } => load.mixed(&path, count, write).await,
         Job::Random { path, count, block, seed } => load.random(&path, count, block, seed).await,
-        Job::Create { folder, count, size } => load.create(&folder, count, size).await,
+        Job::Create { folder, count, size, seed } => load.create(&folder, count, size, seed).await,
+        Job::Fetch { folder, count } => load.fetch(&folder, count).await,
+        Job::Lookup { path, count } => load.lookup(&path, count).await,
         Job::Remove { folder, count } => load.remove(&folder, count).await,
         Job::List { folder } => load.list(&folder).await,
         Job::Getattr { path, count } => load.getattr(&path, count).await,

@@ -48,4 +48,4 @@ pub use token::{
 };
 pub use tree::{FileEntry, Pages, TreeEntry};
 pub use url::Url;
-pub use xet::{ByteStream, DirtyRange, UploadSession, Uploaded};
+pub use xet::{Asking, ByteStream, DirtyRange, UploadSession, Uploaded};

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use hub::{DirtyRange, ErrorClass, HubError};
+use hub::{Asking, DirtyRange, ErrorClass, HubError};
 use tokio_util::io::StreamReader;
 
 use super::cost;
@@ -45,6 +46,12 @@ pub enum Outcome {
     Failed(FileId, HubError),
 }
 
+/// A file up to this size is sent without a question whether the storage has it: the question is a call for each file,
+/// which takes longer than the bytes.
+const SOONER_SENT: u64 = 256 << 10;
+/// So few such files go along with larger ones; more are worth a session of their own.
+const FEW: usize = 4;
+
 /// So often a file is tried as an edit before it goes up whole.
 const EDIT_TRIES: u32 = 2;
 
@@ -74,7 +81,24 @@ async fn store_group(fs: &Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
             outcome => return vec![outcome],
         }
     }
-    let session = match fs.bucket.start_upload().await {
+    let (short, mut long): (Vec<FileWork>, Vec<FileWork>) =
+        group.into_iter().partition(|file| file.size <= SOONER_SENT);
+    if long.is_empty() || short.len() > FEW {
+        let (mut outcomes, more) =
+            join(store_together(fs, short, Asking::Nobody), store_together(fs, long, Asking::Storage)).await;
+        outcomes.extend(more);
+        return outcomes;
+    }
+    long.extend(short);
+    store_together(fs, long, Asking::Storage).await
+}
+
+/// All in one session.
+async fn store_together(fs: &Arc<BucketFs>, group: Vec<FileWork>, asking: Asking) -> Vec<Outcome> {
+    if group.is_empty() {
+        return Vec::new();
+    }
+    let session = match fs.bucket.start_upload(asking).await {
         Ok(session) => session,
         Err(error) => return fail(group.iter().map(|file| file.node.id).collect(), &error),
     };

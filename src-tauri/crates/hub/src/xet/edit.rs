@@ -28,7 +28,7 @@ use xet_data::deduplication::constants::TARGET_CHUNK_SIZE;
 use xet_data::processing::SingleFileCleaner;
 
 use super::tokens::Scope;
-use super::upload::{UploadSession, Uploaded, undisturbed, within};
+use super::upload::{Asking, UploadSession, Uploaded, undisturbed, within};
 use super::{failure, read};
 use crate::bucket::Bucket;
 use crate::error::{ErrorClass, HubError};
@@ -124,7 +124,7 @@ impl Bucket {
         for segment in &original.segments {
             pieces.extend(self.left_of(&original, segment, &plan.windows).await?);
         }
-        let session = self.start_upload().await?;
+        let session = self.start_upload(Asking::Storage).await?;
         let mut renewed = Vec::new();
         for window in &plan.windows {
             let mine = dirty.iter().take_while(|one| asked(&one.range, size).end <= window.end).count();

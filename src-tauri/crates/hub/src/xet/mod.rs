@@ -23,7 +23,7 @@ pub use edit::DirtyRange;
 pub use read::ByteStream;
 pub(crate) use settings::XetSettings;
 pub(crate) use tokens::Scope;
-pub use upload::{UploadSession, Uploaded};
+pub use upload::{Asking, UploadSession, Uploaded};
 
 use crate::bucket_name::BucketName;
 use crate::error::HubError;
@@ -52,6 +52,8 @@ pub(crate) struct Side {
     address: String,
     context: XetContext,
     translator: Arc<TranslatorConfig>,
+    /// For uploads that ask nothing.
+    unasked: Arc<TranslatorConfig>,
     client: Arc<dyn CasClient>,
 }
 
@@ -86,7 +88,7 @@ impl XetBucket {
     }
 
     fn connect(&self, scope: Scope, token: StorageToken) -> BoxFuture<'static, Result<Arc<Side>, HubError>> {
-        let context = self.settings.context(scope).clone();
+        let (context, unasked) = (self.settings.context(scope).clone(), self.settings.unasked().clone());
         let refresher = Arc::new(Refresher { tokens: self.tokens.clone(), scope });
         let session = SessionContext {
             endpoint: token.address.clone(),
@@ -98,9 +100,10 @@ impl XetBucket {
         };
         Box::pin(async move {
             let failed = |e| failure::of_data(e, "Setting up the connection to the storage failed");
+            let unasked = Arc::new(TranslatorConfig::new(&unasked, session.clone()).map_err(failed)?);
             let translator = Arc::new(TranslatorConfig::new(&context, session).map_err(failed)?);
             let client = create_remote_client(&translator, "bucketbar", false).await.map_err(failed)?;
-            Ok(Arc::new(Side { address: token.address, context, translator, client }))
+            Ok(Arc::new(Side { address: token.address, context, translator, unasked, client }))
         })
     }
 }

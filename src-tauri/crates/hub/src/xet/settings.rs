@@ -20,6 +20,8 @@ use crate::error::HubError;
 pub(crate) struct XetSettings {
     read: XetContext,
     write: XetContext,
+    /// Writing without asking what the storage has.
+    unasked: XetContext,
     pub directory: PathBuf,
     pub headers: Arc<HeaderMap>,
 }
@@ -41,9 +43,14 @@ impl XetSettings {
         Ok(XetSettings {
             read: context(for_reading(limits))?,
             write: context(for_writing(limits))?,
+            unasked: context(for_writing_unasked(limits))?,
             directory,
             headers: Arc::new(headers),
         })
+    }
+
+    pub fn unasked(&self) -> &XetContext {
+        &self.unasked
     }
 
     pub fn context(&self, scope: Scope) -> &XetContext {
@@ -88,5 +95,11 @@ fn for_writing(limits: &Limits) -> XetConfig {
     xet.client.retry_max_attempts = 4;
     xet.client.retry_base_delay = Duration::from_millis(500);
     xet.client.retry_max_duration = Duration::from_secs(60);
+    xet
+}
+
+fn for_writing_unasked(limits: &Limits) -> XetConfig {
+    let mut xet = for_writing(limits);
+    xet.deduplication.global_dedup_query_enabled = false;
     xet
 }

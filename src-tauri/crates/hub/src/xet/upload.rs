@@ -25,6 +25,16 @@ pub struct Uploaded {
     pub size: u64,
 }
 
+/// Whether the storage is asked what it has of a file before the bytes are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// For each file's beginning and some later places: a call each, and the file waits for the answer.
+    Storage,
+    /// What this machine sent before is still found; what others sent is sent again. For files that are smaller than
+    /// a question is long.
+    Nobody,
+}
+
 /// Many files in one go. Files can be added at the same time. Dropping it gives up: what was sent is
 /// garbage the storage collects.
 pub struct UploadSession {
@@ -35,12 +45,16 @@ pub struct UploadSession {
 
 impl Bucket {
     /// Begins a session. `Forbidden` and `SignIn` come here, before any byte is read.
-    pub async fn start_upload(&self) -> Result<UploadSession, HubError> {
+    pub async fn start_upload(&self, asking: Asking) -> Result<UploadSession, HubError> {
         let limits = &self.state.http.config.limits;
         let failure = "Starting an upload failed";
         let open = async {
             let side = self.state.xet.side(Scope::Write).await?;
-            let opened = undisturbed(FileUploadSession::new(side.translator.clone())).await;
+            let translator = match asking {
+                Asking::Storage => side.translator.clone(),
+                Asking::Nobody => side.unasked.clone(),
+            };
+            let opened = undisturbed(FileUploadSession::new(translator)).await;
             opened.map_err(|e| failure::of_data(e, failure))
         };
         let session = within(limits.upload_open, failure, open).await?;

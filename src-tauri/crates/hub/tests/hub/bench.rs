@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use hub::{Bucket, BucketName, Hub, HubConfig, HubError, Limits, StaticToken, TreeEntry, Uploaded, Url};
+use hub::{
+    Asking, Bucket, BucketName, Hub, HubConfig, HubError, Limits, StaticToken, TreeEntry, Uploaded, Url,
+};
 use testkit::{LocalHub, TempDir};
 
 pub struct Bench {
@@ -91,7 +93,7 @@ pub fn pieces(content: &Bytes) -> impl Stream<Item = io::Result<Bytes>> + Send +
 }
 
 pub async fn upload(bucket: &Bucket, content: &Bytes) -> Result<Uploaded, HubError> {
-    let session = bucket.start_upload().await?;
+    let session = bucket.start_upload(Asking::Storage).await?;
     let done = session.add("a file", content.len() as u64, pieces(content), |_| ()).await?;
     session.finish().await?;
     Ok(done)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use hub::{BucketName, ErrorClass, Hub};
+use hub::{Asking, BucketName, ErrorClass, Hub};
 use testkit::{Fault, Harm, LocalHub};
 
 use crate::bench::{Bench, config};
@@ -43,7 +43,7 @@ async fn a_token_that_may_only_read_is_told_so() {
     let reader = bench.another(Some("hf_read")).bucket(bench.bucket.name().clone());
     assert!(!reader.can_write().await.unwrap());
     assert!(reader.info().await.is_ok());
-    let error = reader.start_upload().await.err().unwrap();
+    let error = reader.start_upload(Asking::Storage).await.err().unwrap();
     assert_eq!(error.class, ErrorClass::Forbidden, "{error:?}");
 }
 
