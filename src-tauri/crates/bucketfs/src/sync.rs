@@ -20,6 +20,7 @@ pub(crate) mod saved_copies;
 mod schedule;
 mod slipped;
 mod status;
+mod sweep;
 pub(crate) mod syncer;
 mod upload;
 pub(crate) mod watcher;

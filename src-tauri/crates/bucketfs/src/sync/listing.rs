@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
+use hub::{Pages, TreeEntry};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::sweep::{Mark, Sweeps};
 use crate::attr::FileId;
 use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::{Error, ErrorKind, Result};
@@ -40,6 +42,9 @@ pub struct Listings {
     /// Files whose saved copies others have overtaken, until these are given up.
     overtaken: Mutex<HashSet<FileId>>,
     settled: Mutex<Settled>,
+    /// All of `news` together.
+    all_news: AtomicU64,
+    pub(super) sweeps: Sweeps,
 }
 
 #[derive(Default)]
@@ -124,6 +129,7 @@ impl Listings {
     /// One folder has changed on the Hub: listed now if somebody looked at it lately, else at the next look.
     pub fn folder_changed(&self, fs: &Arc<BucketFs>, id: FileId) {
         *self.news.lock().entry(id).or_default() += 1;
+        self.all_news.fetch_add(1, Ordering::AcqRel);
         self.fresh.lock().remove(&id);
         let recent = self.looked.lock().get(&id).is_some_and(|when| when.elapsed() < RECENT);
         if recent {
@@ -178,6 +184,26 @@ impl Listings {
         self.news.lock().get(&id).copied().unwrap_or(0)
     }
 
+    fn mark(&self) -> Mark {
+        Mark {
+            epoch: self.epoch.load(Ordering::Acquire),
+            news: self.all_news.load(Ordering::Acquire),
+            settled: self.settled.lock().next,
+        }
+    }
+
+    /// The folder's listing out of one of everything around it, and the mark it counts from; `None` when there is none, or
+    /// something has changed on the Hub since.
+    async fn swept(&self, place: &str) -> Option<(Vec<TreeEntry>, Mark)> {
+        let sweep = self.sweeps.over(place)?;
+        let entries = sweep.entries_of(place).await?;
+        let now = self.mark();
+        let quiet = sweep.mark.epoch == now.epoch && sweep.mark.news == now.news;
+        // More would have been forgotten by `settled_since`.
+        let remembered = now.settled - sweep.mark.settled < SETTLED_KEPT as u64;
+        (quiet && remembered).then_some((entries, sweep.mark))
+    }
+
     fn settled_since(&self, mark: u64) -> HashSet<String> {
         let settled = self.settled.lock();
         let recent = settled.keys.iter().filter(|(number, _)| *number >= mark).map(|(_, key)| key);
@@ -221,18 +247,30 @@ async fn list_until_fresh(fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
 
 /// `false` when the folder was moved on the Hub meanwhile, and nothing of it is known.
 async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<bool> {
-    let epoch = fs.listings.epoch.load(Ordering::Acquire);
+    let mut mark = fs.listings.mark();
     let news = fs.listings.news_of(id);
-    let mark = fs.listings.settled.lock().next;
     let folder = fs.live(id)?;
     if folder.gone || folder.layer == Layer::Local {
         return Ok(true);
     }
     let place = fs.names.ask(|db| query::actual_place(db, &folder))?;
-    if let Some(place) = place
-        && !take_in(fs, id, &place, mark).await?
-    {
-        return Ok(false);
+    if let Some(place) = place {
+        let swept = if folder.listed { None } else { fs.listings.swept(&place).await };
+        let pages = match swept {
+            Some((entries, since)) => {
+                mark = since;
+                stream::iter([Ok(entries)]).boxed()
+            }
+            None => {
+                if !folder.listed {
+                    fs.listings.sweeps.listed(fs, &place, mark);
+                }
+                fs.bucket.list_dir(&place)
+            }
+        };
+        if !take_in(fs, id, &place, pages, mark.settled).await? {
+            return Ok(false);
+        }
     }
     fs.names
         .change(move |tx| {
@@ -245,14 +283,13 @@ async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<bool> {
         })
         .await?;
     if fs.listings.news_of(id) == news {
-        fs.listings.fresh.lock().insert(id, epoch);
+        fs.listings.fresh.lock().insert(id, mark.epoch);
     }
     Ok(true)
 }
 
 /// `false` when the folder's place became another one meanwhile.
-async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mark: u64) -> Result<bool> {
-    let mut pages = fs.bucket.list_dir(place);
+async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mut pages: Pages, mark: u64) -> Result<bool> {
     let mut sighting = Sighting::default();
     let mut last = false;
     while !last {

@@ -84,13 +84,13 @@ async fn store_group(fs: &Arc<BucketFs>, group: Vec<FileWork>) -> Vec<Outcome> {
     let (short, mut long): (Vec<FileWork>, Vec<FileWork>) =
         group.into_iter().partition(|file| file.size <= SOONER_SENT);
     if long.is_empty() || short.len() > FEW {
-        let (mut outcomes, more) =
-            join(store_together(fs, short, Asking::Nobody), store_together(fs, long, Asking::Storage)).await;
+        let quickly = Box::pin(store_together(fs, short, Asking::Nobody));
+        let (mut outcomes, more) = join(quickly, Box::pin(store_together(fs, long, Asking::Storage))).await;
         outcomes.extend(more);
         return outcomes;
     }
     long.extend(short);
-    store_together(fs, long, Asking::Storage).await
+    Box::pin(store_together(fs, long, Asking::Storage)).await
 }
 
 /// All in one session.

@@ -17,4 +17,5 @@ mod rig;
 mod saving;
 mod slipping;
 mod space;
+mod walking;
 mod writing_on;
