@@ -284,7 +284,9 @@ impl World {
             }
             // Known gap: a file removed just before comes back, and then with what the Hub has of it.
             // In doubt, an edit that was not committed may be lost, and then theirs shows.
-            let gap = (node.doubtful || !self.plain.nodes.contains_key(&id))
+            // A move that was not synced is undone: then what others put at the old name meanwhile is its content.
+            let moved_back = node.moved && self.theirs.get(path) == Some(content);
+            let gap = (node.doubtful || moved_back || !self.plain.nodes.contains_key(&id))
                 && self.known.contains(&fingerprint(content));
             plain::may_be_left(&contents, &node.file.torn, content)
                 .or_else(|error| if gap { Ok(()) } else { Err(error) })
