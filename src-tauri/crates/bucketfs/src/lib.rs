@@ -16,6 +16,7 @@ pub mod error;
 pub mod event;
 pub mod faults;
 mod guarded;
+pub mod inspection;
 pub mod local;
 mod names;
 mod ops;

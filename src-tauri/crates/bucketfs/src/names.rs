@@ -16,5 +16,6 @@ mod store;
 mod transaction;
 
 pub use node::{Content, Layer, Node, Place};
+pub use schema::inspect;
 pub use store::NameStore;
 pub use transaction::Tx;

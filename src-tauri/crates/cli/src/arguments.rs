@@ -29,6 +29,10 @@ pub enum Command {
     Logout(Logout),
     /// Say which account the Hub sees, and where its token comes from
     Whoami(Whoami),
+    /// Check this machine, the sign-in, the Hub and every bucket's state, and say what to do
+    ///
+    /// Changes nothing and prints no token. Exit code 1 when a problem was found; a note is none.
+    Doctor(Doctor),
     /// Make, delete or list buckets
     Bucket(Bucket),
     /// List your buckets, or a folder of one
@@ -133,6 +137,13 @@ pub struct Logout {
     /// Only if this account is signed in
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One JSON document instead of sentences
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

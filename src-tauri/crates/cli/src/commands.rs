@@ -4,6 +4,7 @@ pub mod app;
 pub mod bucket;
 pub mod conflicts;
 pub mod deletes;
+pub mod doctor;
 pub mod events;
 pub mod limits;
 pub mod login;

@@ -55,6 +55,7 @@ async fn run(command: Command) -> CommandResult {
         Command::Logout(args) => commands::logout::run(args).await,
         Command::Whoami(args) => commands::whoami::run(args).await,
         Command::Bucket(args) => commands::bucket::run(args).await,
+        Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Ls(args) => commands::ls::run(args).await,
         Command::Mount(args) => commands::mount::run(args).await,
         Command::Unmount(args) => commands::unmount::run(args).await,

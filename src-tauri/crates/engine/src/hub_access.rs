@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hub::{Hub, HubConfig};
 
+use crate::endpoint::private_dir;
 use crate::error::{EngineError, Result};
 use crate::sign_in;
 
@@ -14,6 +15,8 @@ use crate::sign_in;
 /// # Errors
 /// When `HF_ENDPOINT` cannot be used, or `cache_root` cannot be made.
 pub fn open_hub(cache_root: &Path) -> Result<Hub> {
+    // Its parents too: of a first command it is the folder of all state that is made here.
+    private_dir(cache_root)?;
     let anonymous = hub_config(cache_root)?;
     let token = match sign_in::signed_in(&anonymous) {
         Ok((own, _)) => hub::discover_token_with(Arc::new(own)),

@@ -63,7 +63,8 @@ pub fn environment() -> Vec<(String, String)> {
     keeper::environment::of_this_process()
 }
 
-fn program() -> Option<PathBuf> {
+/// The keeper's program; `None` where it is not installed.
+pub fn program() -> Option<PathBuf> {
     let named = std::env::var_os(VARIABLE).map(PathBuf::from);
     let beside = || Some(std::env::current_exe().ok()?.with_file_name(PROGRAM));
     named.or_else(beside).filter(|path| path.is_file())

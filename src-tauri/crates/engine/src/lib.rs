@@ -9,6 +9,7 @@ mod bucket_path;
 pub mod control;
 mod convert;
 mod descriptors;
+pub mod doctor;
 mod endpoint;
 mod error;
 mod hub_access;

@@ -89,6 +89,14 @@ fn anywhere<T>(mut have: impl FnMut(u16) -> std::result::Result<T, NotHad>) -> R
     ))
 }
 
+/// The ports to choose from on this machine, and whether one of a few tried was free. Nothing stays taken.
+pub(crate) fn look() -> (RangeInclusive<u16>, bool) {
+    let window = window(ephemeral_range());
+    let tried = window.clone().step_by((window.len() / 16).max(1));
+    let free = tried.into_iter().any(|port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    (window, free)
+}
+
 fn bind(port: u16) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     // Connections of our last life may still be in TIME_WAIT.

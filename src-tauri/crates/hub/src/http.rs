@@ -166,6 +166,15 @@ impl Http {
         Err(error)
     }
 
+    /// The head of whatever answer there is, also from another server than the Hub: no token goes along, no
+    /// redirect is followed, nothing is tried again.
+    pub async fn knock(&self, call: &Call) -> Result<HeaderMap, HubError> {
+        let deadline = Instant::now() + self.config.limits.call_deadline;
+        let response =
+            self.request(call, call.url.clone(), None, deadline, true).await.map_err(|f| f.error)?;
+        Ok(response.headers().clone())
+    }
+
     /// A 401 changed nothing on the Hub, so any call may be made again with a fresh token.
     async fn token_is_renewed(&self, failed: &Failed) -> bool {
         match &failed.token {

@@ -25,6 +25,7 @@ mod feed;
 mod http;
 mod hub;
 mod oauth;
+mod reach;
 mod server_events;
 mod single_flight;
 mod token;
@@ -42,6 +43,7 @@ pub use hub::{BucketInfo, CreatedBucket, Hub};
 pub use oauth::{
     BrowserSignIn, DeviceSignIn, FileSecrets, Grant, GrantLock, OAuthApp, SCOPES, SecretStore, SignedIn,
 };
+pub use reach::Reached;
 pub use token::{
     StaticToken, TokenFile, TokenSource, discover_endpoint, discover_token, discover_token_with,
     parse_endpoint,

@@ -73,6 +73,14 @@ impl HelperClient {
         }
     }
 
+    /// The version of its program; `None` when it does not answer.
+    pub async fn version(&self) -> Option<String> {
+        match self.ask(&Request::Version, SHORT).await {
+            Ok(Reply::Version { program, .. }) => Some(program),
+            _ => None,
+        }
+    }
+
     /// On return the caller's server is mounted there.
     pub async fn mount(&self, mount: Mount) -> Result<Result<PathBuf, Refusal>, Unanswered> {
         match self.ask(&Request::Mount(mount), MOUNT).await? {

@@ -117,11 +117,7 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found != 0 && found != VERSION {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("The state database has format {found}, this version knows {VERSION}."),
-        )
-        .advise("Use the newer BucketBar that made it; nothing was changed."));
+        return Err(foreign(found));
     }
     check(&db)?;
     db.execute_batch(TABLES)?;
@@ -136,6 +132,48 @@ pub fn open_reader(path: &Path) -> Result<Connection> {
     )?;
     configure(&db)?;
     Ok(db)
+}
+
+/// Whether the database at `path` is sound, without changing it or any file beside it; a server may run.
+///
+/// Errors: as [`open_writer`], and what the disk says.
+pub fn inspect(path: &Path) -> Result<()> {
+    let beside = |suffix: &str| Path::new(&format!("{}{suffix}", path.display())).to_owned();
+    let has_log = std::fs::metadata(beside("-wal")).is_ok_and(|wal| wal.len() > 0);
+    if has_log && !beside("-shm").exists() {
+        return Err(Error::new(ErrorKind::Slow, "Its log can only be read by the next start."));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = if has_log || beside("-shm").exists() {
+        Connection::open_with_flags(path, flags)?
+    } else {
+        // Nobody has it open. Without this SQLite would make the two files beside it.
+        let mut url = String::from("file:");
+        for byte in path.as_os_str().as_encoded_bytes() {
+            match byte {
+                b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+                    url.push(char::from(*byte))
+                }
+                _ => url.push_str(&format!("%{byte:02x}")),
+            }
+        }
+        url.push_str("?immutable=1");
+        Connection::open_with_flags(url, flags | OpenFlags::SQLITE_OPEN_URI)?
+    };
+    db.busy_timeout(Duration::from_secs(5))?;
+    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found != 0 && found != VERSION {
+        return Err(foreign(found));
+    }
+    check(&db)
+}
+
+fn foreign(found: i64) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("The state database has format {found}, this version knows {VERSION}."),
+    )
+    .advise("Use the newer BucketBar that made it; nothing was changed.")
 }
 
 fn configure(db: &Connection) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod deciding;
+mod doctoring;
 mod main_job;
 mod signing_in;
 mod support;
