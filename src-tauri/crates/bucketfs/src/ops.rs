@@ -9,6 +9,7 @@ mod namespace;
 mod rename;
 mod space;
 
+pub(crate) use attributes::refused;
 pub use io::{Commit, Read, Write};
 pub use listing::{Entry, Page};
 pub(crate) use namespace::free_name;

@@ -17,6 +17,8 @@ use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::merge::{self, Outside, Sighting, StagedNow};
 use crate::names::{Layer, Node, Place, query};
+use crate::ops::refused;
+use crate::staging::Refusal;
 
 type Outcome = Option<Result<()>>;
 
@@ -359,6 +361,19 @@ async fn give_up_overtaken(fs: &Arc<BucketFs>, overtaken: Vec<FileId>) -> Result
     if all.is_empty() {
         return Ok(());
     }
+    // After a power cut a copy whose record of having been saved was lost is an edit, and brings a file back that others
+    // have deleted. So that record is on stable storage before the rows are.
+    let (staging, ids) = (fs.staging.clone(), all.clone());
+    blocking(move || {
+        for staged in ids.into_iter().filter_map(|id| staging.get(id)) {
+            match staged.make_durable() {
+                Ok(()) | Err(Refusal::Retired) => {}
+                Err(refusal) => return Err(refused(refusal, &format!("file {}", staged.id))),
+            }
+        }
+        Ok(())
+    })
+    .await?;
     // After a power cut the rows must lead to the Hub's content: the copies will not.
     fs.sync_names().await?;
     let (staging, ids) = (fs.staging.clone(), all.clone());
