@@ -141,7 +141,10 @@ class Bench:
         """A local file of noise, for the official client."""
         path = self.home / f"noise-{seed}-{size}"
         if not path.exists():
-            path.write_bytes(random.Random(seed).randbytes(size))
+            noise = random.Random(seed)
+            with path.open("wb") as file:
+                for at in range(0, size, 16 * MB):    # Python makes no more than 256 MiB at once
+                    file.write(noise.randbytes(min(16 * MB, size - at)))
         return path
 
     def on_the_hub(self, size, seed, bucket=None):

@@ -123,6 +123,7 @@ class Served:
     mount_port: int
     process: Process = None
     folder: pathlib.Path = None
+    helper: Process = None
 
     def load(self, job, *arguments, depth=16):
         """Runs one job of nfs-load; its figures."""
@@ -133,8 +134,9 @@ class Served:
         return json.loads(done.stdout)
 
     def stop(self):
-        if self.process:
-            self.process.stop()
+        for process in (self.process, self.helper):
+            if process:
+                process.stop()
 
 
 class Ours(Served):
@@ -176,13 +178,16 @@ def ganesha(home, export):
     if not shutil.which("ganesha.nfsd"):
         return None
     export.mkdir(parents=True, exist_ok=True)
+    binder = None
     if subprocess.run(["pgrep", "-x", "rpcbind"], stdout=subprocess.DEVNULL).returncode:
-        subprocess.run(["rpcbind"], timeout=20)
+        # nfs-ganesha does not start without it. It listens everywhere, so it lives as long as the run only.
+        binder = Process(["rpcbind", "-f"], home / "rpcbind.log", first_line=False)
+        time.sleep(0.5)
     port, mount = free_port(), free_port()
     conf, log = home / "ganesha.conf", home / "ganesha.log"
     conf.write_text(GANESHA.format(port=port, mount=mount, path=export))
     process = Process(["ganesha.nfsd", "-F", "-L", log, "-f", conf, "-p", home / "ganesha.pid"], home / "ganesha.out", first_line=False)
-    served = Served("nfs-ganesha", port, str(export), mount, process, export)
+    served = Served("nfs-ganesha", port, str(export), mount, process, export, binder)
     await_answer(served)
     return served
 

@@ -34,7 +34,7 @@ def small(bench):
 
 def walks(bench):
     """`find`: every name with its attributes."""
-    for count, per_folder in [(2000, 100)] if bench.smoke else [(20_000, 1000), (100_000, 1000)]:
+    for count, per_folder in [(2000, 100)] if bench.smoke else [(20_000, 200), (100_000, 1000)]:
         bench.hub.line(0, 0)
         bucket = bench.hub.bucket()
         bench.hub.names(bucket, count, per_folder)
