@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """scripts/test [--full] [GROUP...]: sets up what is missing, builds, tests, and prints minutes by group.
 
-Groups, in this order: format, deny, build, unit, lint, ui, interop, packaging, guest, desktop, apple. Without names all of
+Groups, in this order: format, deny, build, unit, lint, fuzz, ui, interop, packaging, guest, desktop, apple. Without names all of
 them run; a group that needs the programs builds them first. Each ends within its bound. Exit code 0 only when nothing failed.
 Last line of each group and of the whole: 'N passed, N failed'.
 """
@@ -118,7 +118,18 @@ def deny(count, full):
         if not shutil.which("cargo-deny"):
             count.step("cargo", "install", "--locked", "cargo-deny", seconds=2400)
         count.step("cargo", "deny", "check", "licenses", "bans", "sources", seconds=300)
+        advisories(count)
         npm_audit(count)
+
+
+def advisories(count):
+    """Known faults of the crates (RustSec), where its database can be reached."""
+    database = "https://github.com/RustSec/advisory-db"
+    reach = subprocess.run(["git", "ls-remote", "--exit-code", database, "HEAD"], capture_output=True, timeout=120,
+                           env={**os.environ, "GIT_TERMINAL_PROMPT": "0"})
+    if reach.returncode:
+        return count.skip(f"cargo deny: {database} cannot be reached: no advisories of the crates")
+    count.step("cargo", "deny", "check", "advisories", seconds=300)
 
 
 def npm_audit(count):
@@ -164,6 +175,17 @@ def unit(count, full):
 def lint(count, full):
     clippy(count, "--workspace", "--exclude", "local-hub", "--all-targets")
     clippy(count, "-p", "local-hub", "--all-targets")
+
+
+def fuzz(count, full):
+    """Each target of fuzz/ for some seconds: with what it keeps in the repository, and what it makes of that."""
+    if install({"c++": "g++"}, []):
+        return count.skip("there is no C++ compiler for libFuzzer: nothing is fuzzed")
+    code, passed, failed = stream(["scripts/fuzz", "--all", "60" if full else "5"], 900, os.environ)
+    if code == 3:
+        return count.skip("the fuzz targets cannot be built here (no libFuzzer, or a compiler without sancov)")
+    count.passed += passed
+    count.failed += failed or (1 if code or not passed else 0)
 
 
 def ui(count, full):
@@ -275,7 +297,7 @@ def apple(count, full):
     clippy(count, "-p", "local-hub", "--all-targets", "--target", APPLE, env=stub)
 
 
-GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "lint": lint, "ui": ui, "interop": interop,
+GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "lint": lint, "fuzz": fuzz, "ui": ui, "interop": interop,
           "packaging": packaging, "guest": guest, "desktop": desktop, "apple": apple}
 NEEDS_PROGRAMS = {"unit", "ui", "interop", "guest", "desktop"}
 

@@ -1,5 +1,7 @@
 //! The app. See `bucketbar::window`.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use bucketbar::arguments::{self, Arguments};

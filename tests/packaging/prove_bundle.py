@@ -5,7 +5,7 @@ Lays the bundle out with stand-ins for the programs, sees that every path in eve
 agrees (names of sockets, identifiers, places of the helper), and lints the workflows with tools from PyPI (made by
 `scripts/python-env tools`). Last line: 'N passed, N failed'.
 """
-import base64, importlib.machinery, importlib.util, json, os, pathlib, plistlib, re, subprocess, sys, tempfile, traceback
+import base64, importlib.machinery, importlib.util, json, os, pathlib, plistlib, re, subprocess, sys, tempfile, tomllib, traceback
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 SHELL = REPO / "src-tauri"
@@ -47,7 +47,7 @@ def the_bundle_lays_out_and_every_path_in_it_is_there():
 def a_bundle_that_lacks_something_is_refused():
     module = package_macos()
     for missing in ("MacOS/bucketbar-helper", "MacOS/bucketbarctl", "MacOS/bucketbar",
-                    "Library/LaunchDaemons/co.bucketbar.helper.plist"):
+                    "Library/LaunchDaemons/co.bucketbar.helper.plist", "Resources/sbom.cdx.json"):
         with tempfile.TemporaryDirectory() as folder:
             contents = module.lay_out(pathlib.Path(folder))
             (contents / missing).unlink()
@@ -192,6 +192,43 @@ def every_script_that_a_workflow_runs_is_there():
     for path in (REPO / ".github/workflows").glob("*.yml"):
         for script in re.findall(r"(?:\./|bash )((?:scripts|\.ci)/[\w-]+)", path.read_text()):
             assert (REPO / script).is_file(), f"{path.name} runs {script}"
+
+
+@proof
+def the_bill_of_materials_is_what_the_locks_say_and_what_is_linked():
+    bills = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(2):
+            out = pathlib.Path(folder) / f"{number}/sbom.cdx.json"
+            subprocess.run([REPO / "scripts/sbom", "--out", out], check=True, timeout=300)
+            bills.append(out.read_bytes())
+    assert bills[0] == bills[1], "the same locks give another bill"
+    bill = json.loads(bills[0])
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    by_ref = {component["bom-ref"]: component for component in bill["components"]}
+    assert len(by_ref) == len(bill["components"]), "one thing twice"
+    locked = {f"pkg:cargo/{p['name']}@{p['version']}": p.get("checksum") for p in tomllib.loads(read("Cargo.lock"))["package"]}
+    for ref, component in by_ref.items():
+        assert component["licenses"] and component["purl"] == ref, component
+        if ref.startswith("pkg:cargo/"):
+            hashes = [h["content"] for h in component.get("hashes", [])]
+            assert ref in locked and hashes == ([locked[ref]] if locked[ref] else []), component
+    # By cargo's other way of telling it.
+    linked = set()
+    for target in package_macos().TARGETS:
+        tree = subprocess.run(["cargo", "tree", "--locked", "--prefix", "none", "--format", "{p}", "-e", "normal,no-proc-macro", "--no-dedupe",
+                               "--target", target, "-p", "bucketbar", "-p", "bucketbarctl", "-p", "helper", "-p", "keeper", "--features", "bucketbar/window"],
+                              cwd=REPO, check=True, text=True, capture_output=True, timeout=300).stdout
+        linked |= {"pkg:cargo/" + "@".join(line.split()[:2]).replace("@v", "@") for line in tree.splitlines() if line.strip()}
+    assert not linked - set(by_ref), f"linked and not in the bill: {sorted(linked - set(by_ref))[:9]}"
+    names = {component["name"] for component in bill["components"]}
+    assert {"bucketbar", "tauri", "hub", "xet-client", "rusqlite", "preact"} <= names
+    assert not {"local-hub", "testkit", "proptest", "vite", "vitest", "libfuzzer-sys"} & names, "of tests or building only"
+    shipped = {f"pkg:npm/{path.rsplit('node_modules/', 1)[1].replace('@', '%40')}@{entry['version']}"
+               for path, entry in json.loads(read("ui/package-lock.json"))["packages"].items() if path and not entry.get("dev")}
+    assert {ref for ref in by_ref if ref.startswith("pkg:npm/")} <= shipped
+    for entry in bill["dependencies"]:
+        assert {entry["ref"], *entry["dependsOn"]} <= {*by_ref, "bucketbar-package"}, entry["ref"]
 
 
 def tool(name):

@@ -15,6 +15,7 @@
 //! Not in the model: `mmap` (nfs_vnop_pageout has an error table of its own), NFS locks (`locallocks` keeps them
 //! from the wire), read-ahead, and links.
 
+#![forbid(unsafe_code)]
 // A whole WRITE with its reply lives in one future here; nobody minds.
 #![allow(clippy::large_futures)]
 

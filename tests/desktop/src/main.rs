@@ -4,6 +4,8 @@
 //!
 //! One after the other: there is one screen, one session bus. The last line is 'N passed, N failed'.
 
+#![forbid(unsafe_code)]
+
 mod themes;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! `nfs-load`: one job against one NFSv3 server on this machine; prints its figures as a line of JSON.
 
+#![forbid(unsafe_code)]
+
 mod client;
 mod jobs;
 mod xdr;

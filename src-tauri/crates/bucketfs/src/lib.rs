@@ -7,6 +7,8 @@
 //! ```
 //! `names` and `staging` know nothing of the Hub's API; nothing here knows NFS.
 
+#![forbid(unsafe_code)]
+
 pub mod attr;
 mod bucket_fs;
 pub mod content;

@@ -27,6 +27,8 @@ use std::path::PathBuf;
 use engine::{EngineError, StateHome};
 use serde::Serialize;
 
+use crate::format;
+
 /// Prints one JSON document on stdout.
 fn print_json(value: &impl Serialize) -> Result<(), EngineError> {
     let text = serde_json::to_string_pretty(value)
@@ -35,10 +37,12 @@ fn print_json(value: &impl Serialize) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Prints to stdout; a closed pipe (`| head`) is nobody's fault and ends in silence.
+/// Prints to stdout, line by line harmless to a terminal; a closed pipe (`| head`) is nobody's fault and ends in
+/// silence.
 fn print_line(text: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+    let lines: Vec<_> = text.trim_end_matches('\n').split('\n').map(format::harmless).collect();
+    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
 }
 
 /// Where Xet's own files go for commands that serve nothing.

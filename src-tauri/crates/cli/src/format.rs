@@ -1,5 +1,7 @@
 //! Sizes, times, tables and the sentences that several commands say.
 
+use std::borrow::Cow;
+
 use engine::{ItemState, QueueItem, Status, app};
 
 pub use engine::words::{files, size};
@@ -17,13 +19,15 @@ pub fn time(ms: i64) -> String {
 
 /// Columns two blanks apart, as wide as needed; the last one is left as it is.
 pub fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| harmless(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             line.push_str(cell);
@@ -35,6 +39,26 @@ pub fn table(rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// `text` as it may reach a terminal: control characters (a name can hold a terminal's escape sequence, a newline) and
+/// those that turn the direction of writing as `\u{…}`. Lines are the caller's: a newline in `text` is one of its own.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_harmful(c) {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn is_harmful(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `text` as one word of a shell's command line.
@@ -90,6 +114,24 @@ mod tests {
         assert_eq!(word("/Volumes/models"), "/Volumes/models");
         assert_eq!(word("/Volumes/My Bucket"), "'/Volumes/My Bucket'");
         assert_eq!(word("/a/$(it's)"), "'/a/$(it'\\''s)'");
+    }
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_shown() {
+        assert_eq!(harmless("größe \u{1faa3}.txt"), "größe \u{1faa3}.txt");
+        for (name, shown) in [
+            ("a\u{1b}[2Jb", "a\\u{1b}[2Jb"),
+            ("a\nb\r\t", "a\\u{a}b\\u{d}\\u{9}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("txt.\u{202e}exe", "txt.\\u{202e}exe"),
+        ] {
+            assert_eq!(harmless(name), shown);
+        }
+        let rows =
+            [vec!["x\u{1b}]0;t\u{7}".to_owned(), "y\nz".to_owned()], vec!["1".to_owned(), "2".to_owned()]];
+        let text = table(&rows);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
     }
 
     #[test]

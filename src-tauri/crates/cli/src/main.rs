@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 done; 1 not done, with a sentence on stderr; 2 the command line was not understood.
 
+#![forbid(unsafe_code)]
+
 mod arguments;
 mod commands;
 mod format;
@@ -43,7 +45,8 @@ fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::NotDone) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("bucketbarctl: {error}");
+            // It may quote a name of the bucket's.
+            eprintln!("bucketbarctl: {}", format::harmless(&error.to_string()));
             ExitCode::from(1)
         }
     }

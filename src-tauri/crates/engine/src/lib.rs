@@ -3,6 +3,8 @@
 //!
 //! The command line and the app are thin faces of what is here.
 
+#![forbid(unsafe_code)]
+
 pub mod adapter;
 pub mod app;
 mod bucket_path;

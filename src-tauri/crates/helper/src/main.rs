@@ -1,5 +1,7 @@
 //! `bucketbar-helper`: started by launchd (or systemd), as root; see the library.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 

@@ -62,6 +62,12 @@ pub struct Limits {
     pub feed_poll: Duration,
     /// Disk for Xet's shard cache (what it remembers for deduplication).
     pub shard_cache: u64,
+    /// One list of the Hub's (a folder, an account's buckets): its pages, and the bytes of all their answers. A page
+    /// of 5,000 names is about 1.5 MB.
+    pub list_pages: usize,
+    pub list_bytes: u64,
+    /// Bytes of one answer.
+    pub answer: usize,
 }
 
 impl Default for Limits {
@@ -87,6 +93,9 @@ impl Default for Limits {
             feed_silence: Duration::from_secs(90),
             feed_poll: Duration::from_secs(30),
             shard_cache: 1 << 30,
+            list_pages: 20_000,
+            list_bytes: 4 << 30,
+            answer: 64 << 20,
         }
     }
 }

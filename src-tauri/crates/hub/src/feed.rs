@@ -12,13 +12,13 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use rand::Rng;
 use reqwest::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::bucket::Bucket;
 use crate::error::HubError;
 use crate::http::Call;
 use crate::server_events::{EventParser, ServerEvent};
-use crate::tree::milliseconds;
+use crate::tree::{milliseconds, possible_size};
 
 /// Where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,10 +311,17 @@ struct WireEvent {
 struct WireChange {
     path: String,
     op: ChangeKind,
+    #[serde(default, deserialize_with = "possible_size_if_any")]
     size: Option<u64>,
     xet_hash: Option<String>,
     uploaded_at: Option<String>,
     mtime: Option<String>,
+}
+
+fn possible_size_if_any<'de, D: Deserializer<'de>>(wire: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Size(#[serde(deserialize_with = "possible_size")] u64);
+    Ok(Option::<Size>::deserialize(wire)?.map(|size| size.0))
 }
 
 impl Heard {

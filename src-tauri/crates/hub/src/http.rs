@@ -21,8 +21,10 @@ use url::Url;
 use crate::config::HubConfig;
 use crate::error::{ErrorClass, HubError};
 
-/// The longest answer read into memory. A page of 5,000 entries is about 1.5 MB.
-const LONGEST_ANSWER: usize = 64 << 20;
+/// Words of an error, and what failed of a batch of a thousand operations.
+const LONGEST_REFUSAL: usize = 8 << 20;
+/// A server that asks for more is asked again all the same. The clock ends before `u64::MAX` seconds do.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const MOST_REDIRECTS: usize = 5;
 
 /// One call of the Hub's API.
@@ -204,8 +206,9 @@ impl Http {
             return Err(Failed { error, body, not_applied, token });
         }
         let headers = response.headers().clone();
-        let body =
-            read_body(response, deadline).await.map_err(|e| Failed::maybe_applied(broken_off(call, e)))?;
+        let body = read_body(response, deadline, self.config.limits.answer)
+            .await
+            .map_err(|e| Failed::maybe_applied(broken_off(call, e)))?;
         Ok(Answer { headers, body, failure: call.failure.clone() })
     }
 
@@ -314,12 +317,12 @@ fn redirect_target(response: &Response, from: &Url) -> Option<Url> {
     from.join(location.to_str().ok()?).ok()
 }
 
-async fn read_body(mut response: Response, deadline: Instant) -> Result<Bytes, BodyError> {
+async fn read_body(mut response: Response, deadline: Instant, longest: usize) -> Result<Bytes, BodyError> {
     let mut body = BytesMut::new();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match tokio::time::timeout(left, response.chunk()).await {
-            Ok(Ok(Some(piece))) if body.len() + piece.len() > LONGEST_ANSWER => {
+            Ok(Ok(Some(piece))) if body.len() + piece.len() > longest => {
                 return Err(BodyError::TooLong);
             }
             Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
@@ -366,7 +369,7 @@ fn broken_off(call: &Call, e: impl Into<BodyError>) -> HubError {
 /// The error an unsuccessful answer means, and its body.
 async fn refused(call: &Call, response: Response, deadline: Instant) -> (HubError, Bytes) {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = read_body(response, deadline).await.unwrap_or_default();
+    let body = read_body(response, deadline, LONGEST_REFUSAL).await.unwrap_or_default();
     let class = ErrorClass::of_status(status, asked_to_wait(&headers));
     let said = server_words(&headers, &body);
     let what = match &said {
@@ -429,8 +432,10 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }
 
-/// How long the server asks to wait: `RateLimit` with nothing left, else `Retry-After` in seconds.
+/// How long the server asks to wait, at most [`LONGEST_WAIT`]: `RateLimit` with nothing left, else `Retry-After` in
+/// seconds.
 fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
+    let bounded = |seconds: u64| Duration::from_secs(seconds).min(LONGEST_WAIT);
     if let Some(limit) = text(headers, "ratelimit") {
         let field = |key: &str| {
             limit
@@ -438,11 +443,11 @@ fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
                 .find_map(|part| part.trim().strip_prefix(key)?.strip_prefix('=')?.trim().parse::<u64>().ok())
         };
         if let (Some(0), Some(reset)) = (field("r"), field("t")) {
-            return Some(Duration::from_secs(reset + 1));
+            return Some(bounded(reset.saturating_add(1)));
         }
     }
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(bounded(seconds))
 }
 
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
@@ -488,6 +493,9 @@ mod tests {
         assert_eq!(wait(&[("ratelimit", "\"api\";r=0;t=41")]), Some(42));
         assert_eq!(wait(&[("ratelimit", "\"api\";r=5;t=41"), ("retry-after", "3")]), Some(3));
         assert_eq!(wait(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")]), None);
+        let day = Some(24 * 60 * 60);
+        assert_eq!(wait(&[("retry-after", "18446744073709551615")]), day);
+        assert_eq!(wait(&[("ratelimit", "\"api\";r=0;t=18446744073709551615")]), day);
     }
 
     #[test]

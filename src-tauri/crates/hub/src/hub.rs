@@ -12,7 +12,8 @@ use crate::bucket::{Bucket, BucketState};
 use crate::bucket_name::BucketName;
 use crate::config::HubConfig;
 use crate::error::{ErrorClass, HubError};
-use crate::http::{Call, Http, next_page};
+use crate::http::{Call, Http};
+use crate::trail::Trail;
 use crate::xet::XetSettings;
 
 /// A Hub, seen by one account. Cheap to clone; clones share connections and the buckets' Xet clients.
@@ -81,11 +82,13 @@ impl Hub {
         let failure = format!("Listing the buckets of {namespace} failed");
         let owner = crate::address::segment(namespace);
         let mut next = Some(self.http.url(&format!("/api/buckets/{owner}"))?);
+        let mut trail = Trail::new(&self.http.config.limits, failure.clone());
         let mut found = Vec::new();
         while let Some(url) = next {
+            trail.leave(&url)?;
             let answer = self.http.send(Call::get(url, failure.clone())).await?;
             found.extend(answer.json::<Vec<BucketInfo>>()?);
-            next = next_page(&answer.headers);
+            next = trail.next(&answer)?;
         }
         Ok(found)
     }

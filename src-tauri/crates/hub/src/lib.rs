@@ -14,6 +14,8 @@
 //! - every call ends in bounded time ([`Limits`]) with a classed [`HubError`];
 //! - Xet's files stay below `cache_root`; its telemetry is off.
 
+#![forbid(unsafe_code)]
+
 mod account;
 mod address;
 mod batch;
@@ -29,6 +31,7 @@ mod reach;
 mod server_events;
 mod single_flight;
 mod token;
+mod trail;
 mod tree;
 mod xet;
 

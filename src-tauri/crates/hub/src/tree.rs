@@ -7,14 +7,16 @@ use chrono::DateTime;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use reqwest::Method;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use url::Url;
 
 use crate::address;
 use crate::bucket::Bucket;
 use crate::error::HubError;
-use crate::http::{Call, next_page};
+use crate::http::Call;
+use crate::trail::Trail;
 
 /// Entries asked for in one page; the Hub's own maximum is not documented.
 const PAGE: usize = 5000;
@@ -109,8 +111,8 @@ impl Bucket {
             "" => format!("Listing {} failed", self.name()),
             _ => format!("Listing “{dir}” in {} failed", self.name()),
         };
-        let bucket = self.clone();
-        let walk = Walk { bucket, failure, next: Some(first), keep };
+        let trail = Trail::new(&self.state.http.config.limits, failure.clone());
+        let walk = Walk { bucket: self.clone(), failure, next: Some(first), trail, keep };
         stream::try_unfold(walk, |mut walk| async move {
             let Some(url) = walk.next.take() else { return Ok(None) };
             let page = walk.page(url?).await?;
@@ -125,20 +127,16 @@ struct Walk<K> {
     bucket: Bucket,
     failure: String,
     next: Option<Result<Url, HubError>>,
+    trail: Trail,
     keep: K,
 }
 
 impl<K: FnMut(TreeEntry) -> Option<TreeEntry>> Walk<K> {
     async fn page(&mut self, url: Url) -> Result<Vec<TreeEntry>, HubError> {
-        let asked = url.clone();
+        self.trail.leave(&url)?;
         let answer = self.bucket.state.http.send(Call::get(url, self.failure.clone())).await?;
         let wire: Vec<WireEntry> = answer.json()?;
-        self.next = match next_page(&answer.headers) {
-            Some(same) if same == asked => {
-                return Err(HubError::broken(format!("{}: the pages go round in a circle", self.failure)));
-            }
-            other => other.map(Ok),
-        };
+        self.next = self.trail.next(&answer)?.map(Ok);
         Ok(wire.into_iter().filter_map(WireEntry::into_entry).filter_map(&mut self.keep).collect())
     }
 }
@@ -169,7 +167,7 @@ struct WireEntry {
     #[serde(rename = "type")]
     kind: String,
     path: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "possible_size")]
     size: u64,
     xet_hash: Option<String>,
     mtime: Option<String>,
@@ -191,6 +189,16 @@ impl WireEntry {
             })),
             _ => None,
         }
+    }
+}
+
+/// A size that a file can have: every file system counts in signed 64 bits. A larger one would come out as a small
+/// one somewhere, so the answer that holds it makes no sense as a whole.
+pub(crate) fn possible_size<'de, D: Deserializer<'de>>(wire: D) -> Result<u64, D::Error> {
+    let size = u64::deserialize(wire)?;
+    match i64::try_from(size) {
+        Ok(_) => Ok(size),
+        Err(_) => Err(D::Error::custom("a file's size is beyond what a file can have")),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `bucketbar-keeper --socket PATH`: started by a server that finds none, ends by itself when it holds nothing.
 //! `--resume FILE` is how it goes on after its own upgrade.
 
+#![forbid(unsafe_code)]
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;

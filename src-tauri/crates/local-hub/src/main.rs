@@ -8,6 +8,8 @@
 //!
 //! First line on stdout: one JSON object with `endpoint` and `token`. SIGTERM or SIGINT ends it.
 
+#![forbid(unsafe_code)]
+
 mod accounts;
 mod arguments;
 mod cas;

@@ -5,6 +5,8 @@
 //! in a child process or on a thread of its own, with a deadline: the caller always gets an answer
 //! (design.md promise 16).
 
+#![forbid(unsafe_code)]
+
 mod attempts;
 mod blockers;
 mod command;

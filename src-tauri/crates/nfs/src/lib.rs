@@ -4,8 +4,12 @@
 //! (who may, once or again: `reply_cache`) → `mount` or `procedures` → the file system. `connection` and
 //! `server` keep many calls and many peers apart and bounded.
 
+#![forbid(unsafe_code)]
+
 mod connection;
 pub mod file_system;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handle;
 mod limits;
 mod mount;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const LOOKS: u32 = 4;
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// Looks at the same time. Each reads the kernel's whole table, which a flood of connections makes long.
+const LOOKS_AT_ONCE: usize = 4;
 
 /// What a server is. Has no `Debug`: key and token must not get into a log.
 #[derive(Clone)]
@@ -98,11 +101,17 @@ impl Server {
 
 /// Whether the other end is the kernel's own client or the owner's program. Looked at again a few times before it is
 /// refused: the kernel's table is not read in one piece.
-async fn is_welcome(socket: &TcpStream, owner: Option<u32>) -> bool {
+async fn is_welcome(socket: &TcpStream, owner: Option<u32>, looking: &Arc<Semaphore>) -> bool {
     let Some(owner) = owner else { return true };
     let (Ok(theirs), Ok(ours)) = (socket.peer_addr(), socket.local_addr()) else { return false };
     for _ in 0..LOOKS {
-        match tokio::task::spawn_blocking(move || whose::ask(theirs, ours)).await {
+        // Nobody closes the semaphore. The turn ends with the look, whoever still waits for it.
+        let turn = Arc::clone(looking).acquire_owned().await;
+        let look = move || {
+            let _turn = turn;
+            whose::ask(theirs, ours)
+        };
+        match tokio::task::spawn_blocking(look).await {
             Ok(Whose::User(uid)) if uid == 0 || uid == owner => return true,
             Ok(Whose::User(uid)) => {
                 tracing::warn!(uid, "a connection of another user of this machine was refused");
@@ -121,6 +130,7 @@ struct Connections {
     owner: Option<u32>,
     shared: Arc<Shared>,
     open: Arc<Mutex<HashMap<u64, Arc<Peer>>>>,
+    looking: Arc<Semaphore>,
     serial: Mutex<u64>,
     tasks: TaskTracker,
 }
@@ -140,6 +150,7 @@ impl Connections {
             owner,
             shared: Arc::new(shared),
             open: Arc::default(),
+            looking: Arc::new(Semaphore::new(LOOKS_AT_ONCE)),
             serial: Mutex::new(0),
             tasks: TaskTracker::new(),
         }
@@ -158,8 +169,12 @@ impl Connections {
         self.open.lock().insert(id, Arc::clone(&peer));
         let shared = Arc::clone(&self.shared);
         let open = Arc::clone(&self.open);
+        let looking = Arc::clone(&self.looking);
         self.tasks.spawn(async move {
-            if is_welcome(&socket, owner).await {
+            // One that has lost its place is not looked at any more: of a flood only the last few are.
+            let end = peer.end.clone();
+            let welcome = end.run_until_cancelled(is_welcome(&socket, owner, &looking)).await;
+            if welcome == Some(true) {
                 connection::serve(socket, shared, peer).await;
             }
             open.lock().remove(&id);

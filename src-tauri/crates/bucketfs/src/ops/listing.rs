@@ -40,7 +40,8 @@ impl BucketFs {
             entries.push(Entry { cookie: DOT_DOT, name: b"..".to_vec(), attr: self.attr_of(&parent) });
         }
         let limit = limit.max(1);
-        let after = FileId(cookie.max(DOT_DOT));
+        // SQLite counts in signed 64 bits: a larger cookie, which is none of ours, must not begin anew.
+        let after = FileId(cookie.clamp(DOT_DOT, i64::MAX as u64));
         // One more than wanted tells whether this is the end.
         let mut children = self.names.ask(|db| query::children(db, dir, after, limit + 1))?;
         let end = children.len() <= limit;

@@ -6,6 +6,7 @@
 mod deciding;
 mod edits;
 mod failing_disk;
+mod lying;
 mod meeting;
 mod moving;
 mod names;

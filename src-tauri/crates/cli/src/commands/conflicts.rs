@@ -58,6 +58,6 @@ pub async fn discard(args: Discard) -> CommandResult {
         ));
     }
     place::client(&args.running)?.discard(&args.path).await?;
-    print_line(&format!("{} is as on the Hub again.", args.path));
+    print_line(&format!("{} is as on the Hub again.", format::harmless(&args.path)));
     Ok(Outcome::Done)
 }

@@ -34,7 +34,7 @@ pub async fn run(args: Deletes) -> CommandResult {
         return Ok(Outcome::Done);
     };
     for path in held.paths.iter().take(SHOWN) {
-        print_line(path);
+        print_line(&format::harmless(path));
     }
     if held.count as usize > SHOWN {
         print_line(&format!("and {} more", held.count as usize - SHOWN));

@@ -2,7 +2,7 @@
 
 use super::{print_json, print_line};
 use crate::arguments::Shown;
-use crate::{CommandResult, Outcome, place};
+use crate::{CommandResult, Outcome, format, place};
 
 pub async fn run(args: Shown) -> CommandResult {
     let told = place::client(&args.running)?.events(0).await?;
@@ -15,7 +15,7 @@ pub async fn run(args: Shown) -> CommandResult {
     }
     for notice in told.events {
         let times = if notice.count > 1 { format!("({} times) ", notice.count) } else { String::new() };
-        print_line(format!("{times}{} {}", notice.what, notice.advice).trim_end());
+        print_line(&format::harmless(format!("{times}{} {}", notice.what, notice.advice).trim_end()));
     }
     Ok(Outcome::Done)
 }

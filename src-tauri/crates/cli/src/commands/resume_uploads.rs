@@ -5,7 +5,7 @@ use engine::{Endpoint, StateHome, mounter};
 
 use super::print_line;
 use crate::server::Detached;
-use crate::{CommandResult, Outcome};
+use crate::{CommandResult, Outcome, format};
 
 /// A server for each bucket that has none: one that ends when it is done, or where a kernel's mount waits one that
 /// stays.
@@ -31,7 +31,7 @@ pub async fn run() -> CommandResult {
             Ok(_) => started += 1,
             Err(error) => {
                 failed += 1;
-                eprintln!("bucketbarctl: {bucket}: {error}");
+                eprintln!("bucketbarctl: {bucket}: {}", format::harmless(&error.to_string()));
             }
         }
     }

@@ -31,6 +31,6 @@ pub async fn list(args: Shown) -> CommandResult {
 
 pub async fn restore(args: Restore) -> CommandResult {
     let shown = place::client(&args.running)?.restore(&args.path, args.as_name.as_deref()).await?;
-    print_line(&format!("It is back as {shown}."));
+    print_line(&format!("It is back as {}.", format::harmless(&shown)));
     Ok(Outcome::Done)
 }

@@ -212,3 +212,28 @@ fn unmount_of_what_is_not_mounted() {
     assert_eq!(done.code, Some(1));
     done.says("Nothing is mounted on");
 }
+
+/// What a terminal would take for a command to itself.
+#[test]
+fn a_name_that_steers_a_terminal_is_shown_harmless_and_told_to_programs_as_it_is() {
+    let name = "evil\u{1b}]0;owned\u{7}\u{1b}[2J\nfake line";
+    let entry = serde_json::json!([{"type": "file", "path": name, "size": 1, "xetHash": "ab".repeat(32)}]);
+    let hub = testkit::LyingHub::start(move |_, _| testkit::Lie::body(entry.to_string()));
+    let room = Room::new();
+    let ls = |more: &[&str]| {
+        let args = [&["ls", "alice/photos"], more].concat();
+        crate::support::Done::of(room.command(&args).env("HF_ENDPOINT", hub.endpoint()).output().unwrap())
+            .ok()
+    };
+    let shown = ls(&[]).stdout;
+    assert_eq!(shown.lines().count(), 1, "{shown:?}");
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    assert!(shown.contains("evil\\u{1b}]0;owned"), "{shown}");
+    assert_eq!(ls(&["--json"]).json()[0]["path"], name);
+    // In a sentence of an error, too.
+    let done = crate::support::Done::of(
+        room.command(&["ls", "alice/photos/a\u{1b}[2J"]).env("HF_ENDPOINT", hub.endpoint()).output().unwrap(),
+    );
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(!done.stderr.contains('\u{1b}'), "{:?}", done.stderr);
+}

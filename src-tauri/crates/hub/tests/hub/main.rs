@@ -6,6 +6,7 @@ mod bench;
 mod changes;
 mod errors;
 mod faults;
+mod hostile;
 mod listing;
 mod network;
 mod oauth_server;

@@ -162,6 +162,41 @@ async fn too_many_connections_cost_a_stranger_his_never_a_client_that_holds_a_ha
     assert!(strangers[10].is_closed().await);
 }
 
+/// All of them stay open at the stranger's end, as long as the machine lets him. A thousand of them by default: the
+/// kernel's table of connections, which the server reads for each, is the whole machine's, other tests' too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_connections_costs_no_client_that_holds_a_handle_anything() {
+    let wanted = if std::env::var_os("BUCKETBAR_FULL").is_some() { 10_000 } else { 1_000 };
+    let mut files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    files.current = files.maximum;
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, files).unwrap();
+    let many = files.maximum.map_or(wanted, |most| wanted.min(most.saturating_sub(1_000)));
+    assert!(many >= wanted / 3, "{many} is no flood: raise the limit of open files");
+    let server = Harness::start().await;
+    let limit = server.config.limits.connections;
+    let root = server.root().await;
+    let mut good = Raw::connect(server.address).await;
+    check_alive(&mut good, &root).await;
+    let mut flood = Vec::new();
+    for number in 0..many {
+        flood.push(tokio::net::TcpStream::connect(server.address).await.unwrap());
+        if number % 250 == 0 {
+            check_alive(&mut good, &root).await;
+        }
+    }
+    check_alive(&mut good, &root).await;
+    // Whoever comes after the flood is served, although nobody has left.
+    let mut late = Raw::connect(server.address).await;
+    check_alive(&mut late, &root).await;
+    let is_open = |socket: &tokio::net::TcpStream| matches!(socket.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    let begun = Instant::now();
+    while flood.iter().filter(|socket| is_open(socket)).count() > limit {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the server holds more than its {limit}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    check_alive(&mut good, &root).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_asks_and_never_reads_is_cut_off_and_costs_no_more_than_its_budget() {
     let server = Harness::with(|config| {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::result_large_err)]
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -271,6 +272,7 @@ impl State {
             attr.gid = gid;
         }
         if let (set_size3::size(size), Body::File(bytes)) = (change.size, &mut node.body) {
+            let size = size.min(LARGEST);
             bytes.resize(size as usize, 0);
             attr.size = size;
             attr.used = size;
@@ -378,6 +380,9 @@ impl FileSystem for MemoryFs {
         let ctime = state.node(id)?.attr.ctime;
         if guard.is_some_and(|guard| (guard.seconds, guard.nseconds) != (ctime.seconds, ctime.nseconds)) {
             return Err(state.fail(id, nfsstat3::NFS3ERR_NOT_SYNC));
+        }
+        if matches!(change.size, set_size3::size(size) if size > LARGEST) {
+            return Err(state.fail(id, nfsstat3::NFS3ERR_NOSPC));
         }
         let before = state.pre(id);
         state.change(id, &change);
@@ -567,7 +572,10 @@ impl FileSystem for MemoryFs {
         let state = self.state.lock();
         let entries = state.dir(dir).map_err(|status| state.fail(dir, status))?;
         let dots = [(1, &b"."[..], dir), (2, &b".."[..], state.nodes[&dir].parent)];
-        let named = entries.by_cookie.range(cookie + 1..).map(|(at, (name, id))| (*at, &name[..], *id));
+        let named = entries
+            .by_cookie
+            .range((Bound::Excluded(cookie), Bound::Unbounded))
+            .map(|(at, (name, id))| (*at, &name[..], *id));
         let mut rest = dots.into_iter().filter(|(at, ..)| *at > cookie).chain(named);
         let page: Vec<DirEntry> = rest
             .by_ref()
