@@ -22,6 +22,11 @@ const WALKING: Duration = Duration::from_secs(5);
 const KEPT: usize = 50_000;
 /// A sweep that nobody takes from ends.
 const IDLE: Duration = Duration::from_secs(20);
+/// Whoever waits longer for a sweep to come to a folder lists it alone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// So many pages in a row of which nothing was kept (they lie in folders that are listed already): the sweep ends, before
+/// it reads a million names for three.
+const DRY_PAGES: usize = 5;
 /// Folders remembered as listed, which a sweep need not keep.
 const REMEMBERED: usize = 50_000;
 
@@ -145,6 +150,10 @@ impl Sweep {
     /// What is directly in a folder below this sweep's, once the sweep has passed it; `None` when the folder is to be
     /// listed by itself.
     pub async fn entries_of(&self, place: &str) -> Option<Vec<TreeEntry>> {
+        tokio::time::timeout(PATIENCE, self.passed(place)).await.ok().flatten()
+    }
+
+    async fn passed(&self, place: &str) -> Option<Vec<TreeEntry>> {
         loop {
             // Made before the look, so that a change in between rings it.
             let rung = self.bell.notified();
@@ -172,14 +181,20 @@ impl Sweep {
     /// `false` when the Hub's order is of no use.
     async fn fill(&self, fs: &BucketFs) -> bool {
         let mut pages = fs.bucket.list_all(&self.place);
+        let mut dry = 0;
         loop {
-            if !self.room().await {
+            if dry >= DRY_PAGES || self.is_idle() || !self.room().await {
                 self.end(State::Broken);
                 return true;
             }
             match pages.next().await {
                 Some(Ok(page)) => {
-                    let ordered = self.inner.lock().take_in(&self.place, page);
+                    let (ordered, fruitless) = {
+                        let mut inner = self.inner.lock();
+                        let before = inner.kept;
+                        (inner.take_in(&self.place, page), inner.kept == before)
+                    };
+                    dry = if fruitless { dry + 1 } else { 0 };
                     if !ordered {
                         self.end(State::Broken);
                         return false;
