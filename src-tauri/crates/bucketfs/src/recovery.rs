@@ -223,12 +223,12 @@ async fn known_or_rebuilt(fs: &Arc<BucketFs>, found: &Found, rebuilt: bool) -> R
 }
 
 fn folder_called(tx: &mut Tx<'_>, parent: FileId, name: &str, owner: (u32, u32)) -> Result<FileId> {
-    if let Some(folder) = tx.child(parent, name.as_bytes())?
-        && folder.kind == Kind::Directory
-    {
-        return Ok(folder.id);
-    }
-    let mut folder = tx.new_node(parent, name.as_bytes(), Kind::Directory, Layer::Bucket)?;
+    let shown = match tx.child(parent, name.as_bytes())? {
+        Some(folder) if folder.kind == Kind::Directory => return Ok(folder.id),
+        Some(_) => free_name(tx, parent, name.as_bytes(), "recovered")?,
+        None => name.as_bytes().to_vec(),
+    };
+    let mut folder = tx.new_node(parent, &shown, Kind::Directory, Layer::Bucket)?;
     (folder.uid, folder.gid) = owner;
     folder.place = Place::Inherited; // to be listed: the Hub may know it
     tx.put(&folder)?;

@@ -37,6 +37,13 @@ pub fn own_at(db: &Connection, path: &str) -> Result<Vec<String>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// `true` while the Hub may have been told to delete this key, and has not answered.
+pub fn deletion_unanswered(db: &Connection, path: &str) -> Result<bool> {
+    let mut statement =
+        db.prepare_cached("SELECT 1 FROM commits WHERE path = ?1 AND hash = '' AND done = 0 LIMIT 1")?;
+    Ok(statement.exists([path])?)
+}
+
 /// Keys that the Hub may have from us although nobody answered so: this one and those below it, each with one
 /// content.
 pub fn unanswered_from(db: &Connection, path: &str) -> Result<Vec<(String, String)>> {

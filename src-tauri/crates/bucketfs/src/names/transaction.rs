@@ -71,9 +71,13 @@ impl Tx<'_> {
             Place::Inherited => (1, None),
             Place::At(path) => (2, Some(path)),
         };
+        // By its number alone: a name that another row has is an error, and never the end of that row.
         let sql = format!(
-            "INSERT OR REPLACE INTO nodes({COLUMNS}, folded) VALUES \
-             (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)"
+            "INSERT INTO nodes({COLUMNS}, folded) VALUES \
+             (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23) \
+             ON CONFLICT(id) DO UPDATE SET (parent, name, key, kind, layer, gone, mode, uid, gid, size, atime, mtime, \
+             ctime, base_hash, base_size, place, place_path, expect, verifier, target, listed, folded) = \
+             (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)"
         );
         self.db.prepare_cached(&sql)?.execute(params![
             node.id,

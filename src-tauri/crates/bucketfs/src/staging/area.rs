@@ -94,6 +94,7 @@ impl StagingArea {
         let (birth, mut layout) = begin()?;
         let path = birth.path.clone();
         layout.holes = self.refused.holes_of(id);
+        layout.dirty |= !layout.holes.is_empty();
         let staged = Staged::create(self.paths(id), self.pool.clone(), birth, layout)
             .map_err(|error| Error::disk(format!("staging {path}"), &error))?;
         if matches!(self.refused.hole_of(id), Some(Refusal::HoleForWantOfRoom)) {

@@ -92,6 +92,7 @@ impl Layout {
     pub fn failed(&mut self, range: Range<u64>) {
         if !range.is_empty() {
             self.holes.insert(range);
+            self.dirty = true; // what the program wrote is on the Hub no more than here: nothing of this file is "saved"
         }
     }
 

@@ -179,9 +179,9 @@ impl Staged {
         let whole = prefix.is_none();
         if let Some(size) = prefix {
             layout.resized(size.min(layout.size));
-            if layout.unstable.overlapping(0..layout.size).next().is_some() {
-                return Err(Refusal::Retired); // written to again since somebody looked
-            }
+        }
+        if layout.unstable.overlapping(0..layout.size).next().is_some() {
+            return Err(Refusal::Retired); // written to again since somebody looked
         }
         let data = File::open(&self.paths.data)?;
         let nameless = self.paths.data.with_extension("snapshot");
@@ -289,6 +289,8 @@ mod tests {
             let file = staged(dir.path());
             let before: Vec<u8> = (0..SIZE).map(|at| (at / 7) as u8).collect();
             file.write(0, &before, false).unwrap();
+            assert!(file.snapshot(None).is_err(), "not before it is committed");
+            file.commit().unwrap();
             let snapshot = if side {
                 file.take_snapshot(None, |_, _| None).unwrap()
             } else {

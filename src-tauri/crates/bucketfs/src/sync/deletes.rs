@@ -146,6 +146,7 @@ fn list_again(fs: &Arc<BucketFs>, done: &[&PendingDelete]) -> Result<()> {
 
 /// Noted before the look: what the feed tells from here on may be somebody who slips in between.
 pub async fn begin(fs: &Arc<BucketFs>, paths: &[String]) -> Result<()> {
+    super::watcher::know_where_the_feed_stands(fs).await;
     let (paths, feed) = (paths.to_vec(), fs.feed_point());
     fs.names
         .change(move |tx| {
@@ -157,10 +158,19 @@ pub async fn begin(fs: &Arc<BucketFs>, paths: &[String]) -> Result<()> {
         .await
 }
 
+/// In one step: a file that is taken back in between must find the one or the other.
 async fn finish(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {
-    let done = paths.clone();
-    fs.names.change(move |tx| done.iter().try_for_each(|path| tx.commit_done(path, None))).await?;
-    forget(fs, paths).await
+    for path in &paths {
+        fs.queue.succeeded(&Key::Delete(path.clone()));
+    }
+    fs.names
+        .change(move |tx| {
+            paths.iter().try_for_each(|path| {
+                tx.commit_done(path, None)?;
+                tx.forget_delete(path)
+            })
+        })
+        .await
 }
 
 async fn forget(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {

@@ -128,6 +128,10 @@ async fn copy_part(
     let goals: Vec<String> = part.iter().map(|file| moved(&file.path, from, to)).collect();
     let wanted: Vec<(String, FileId)> = goals.iter().map(|goal| (goal.clone(), NOBODY)).collect();
     super::keyless::give_keys(fs, &wanted).await?;
+    if !super::save::make_way(fs, &goals).await? {
+        let what = "Files that were moved away from where this folder goes are there still.";
+        return Err(HubError::new(hub::ErrorClass::Busy { retry_after: None }, what).into());
+    }
     let there: HashMap<String, FileEntry> =
         fs.bucket.paths_info(&goals).await?.into_iter().map(|file| (file.path.clone(), file)).collect();
     let (mut ops, mut all) = (Vec::new(), Vec::new());

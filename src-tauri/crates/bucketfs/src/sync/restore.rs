@@ -7,7 +7,7 @@ use crate::bucket_fs::BucketFs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::query::PendingDelete;
 use crate::names::removed::{self, Removed};
-use crate::names::{Content, Layer, Node, Place, Tx, query};
+use crate::names::{Content, Layer, Node, Place, Tx, commits, query};
 use crate::ops::free_name;
 
 const NAME_MAX: usize = 255;
@@ -119,7 +119,12 @@ pub fn take_back(tx: &mut Tx<'_>, key: &str, owner: (u32, u32)) -> Result<Option
     }
     let mut node = tx.new_node(parent, name.as_bytes(), Kind::File, Layer::Bucket)?;
     fill(&mut node, Content { hash: facts.hash, size: facts.size }, facts.mtime_ms, owner);
-    tx.set_place(&mut node, key)?;
+    if commits::deletion_unanswered(tx.db(), key)? {
+        // On its way, or done without an answer: a copy by hash brings the file there again.
+        node.place = Place::Nowhere;
+    } else {
+        tx.set_place(&mut node, key)?;
+    }
     tx.put(&node)?;
     tx.touch_folder(parent)?;
     Ok(Some(node.id))

@@ -16,7 +16,7 @@ use super::upload::{Stored, may_be_one_files_fault};
 use super::work::{FileWork, Means};
 use crate::attr::{FileId, Kind, ROOT, Timestamp};
 use crate::bucket_fs::{BucketFs, blocking};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::names::removed::RemovedHow;
 use crate::names::{Content, Layer, Node, Place, Tx, commits, query};
@@ -56,18 +56,103 @@ pub async fn save(fs: &Arc<BucketFs>, stored: Vec<Stored>) {
 
 async fn save_part(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<()> {
     super::keyless::give_keys_beneath(fs, &stored).await?;
-    let entries = entries(fs, with_those_underneath(fs, stored)?)?;
-    if entries.is_empty() {
-        return Ok(());
-    }
-    for entry in &entries {
+    let mut left = entries(fs, with_those_underneath(fs, stored)?)?;
+    for entry in &left {
         let total = entry.stored.content.size;
         fs.queue.progress(entry.stored.work.node.id, Some(Progress { done: total, total, committing: true }));
     }
-    save_entries(fs, entries).await
+    // Who makes way for another goes first, and whoever could not leaves its key to nobody: its content has no other.
+    while !left.is_empty() {
+        let (now, later) = next_to_write(fs, left)?;
+        if now.is_empty() {
+            later.iter().for_each(|entry| note_waiting(fs, entry.stored.work.node.id));
+            break;
+        }
+        save_entries(fs, now).await?;
+        left = later;
+    }
+    Ok(())
+}
+
+/// Copies the files of ours away that have their contents at these keys, each to where its name is. `false` when one
+/// is there still. Edited ones do not count: what they need of it is kept by a pin.
+pub async fn make_way(fs: &Arc<BucketFs>, keys: &[String]) -> Result<bool> {
+    let mut there = Vec::new();
+    for key in keys {
+        there.extend(beneath(fs, key, None)?);
+    }
+    if there.is_empty() {
+        return Ok(true);
+    }
+    save_part(fs, there.into_iter().filter_map(as_copy).collect()).await?;
+    for key in keys {
+        if !beneath(fs, key, None)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Files of ours whose content the Hub has at this key alone, other than `by`.
+fn beneath(fs: &BucketFs, key: &str, by: Option<FileId>) -> Result<Vec<Node>> {
+    let there = fs.names.ask(|db| query::placed_at(db, key))?;
+    let only_there = |node: &Node| {
+        Some(node.id) != by
+            && node.base.is_some()
+            && !fs.is_edited(node.id)
+            && !fs.staging.refused.has(node.id)
+    };
+    Ok(there.into_iter().filter(only_there).collect())
+}
+
+fn as_copy(node: Node) -> Option<Stored> {
+    let content = node.base.clone()?;
+    let (size, mtime, means) = (content.size, node.mtime, Means::Copy(content.clone()));
+    Some(Stored { work: FileWork { node, means, size }, content, generation: 0, mtime })
+}
+
+/// Those whose keys are free first; when none is, those that wait for each other alone, which go together. The second
+/// are the rest.
+fn next_to_write(fs: &BucketFs, left: Vec<Entry>) -> Result<(Vec<Entry>, Vec<Entry>)> {
+    let mut waits_for = HashMap::new();
+    for entry in &left {
+        let blockers = beneath(fs, &entry.path, Some(entry.stored.work.node.id))?;
+        waits_for.insert(entry.stored.work.node.id, blockers.iter().map(|node| node.id).collect::<Vec<_>>());
+    }
+    let now = who_goes_now(&waits_for);
+    Ok(left.into_iter().partition(|entry| now.contains(&entry.stored.work.node.id)))
+}
+
+fn who_goes_now(waits_for: &HashMap<FileId, Vec<FileId>>) -> HashSet<FileId> {
+    let free: HashSet<FileId> =
+        waits_for.iter().filter(|(_, for_whom)| for_whom.is_empty()).map(|(id, _)| *id).collect();
+    if !free.is_empty() {
+        return free;
+    }
+    let mut ring: HashSet<FileId> = waits_for.keys().copied().collect();
+    loop {
+        let stuck: Vec<FileId> = ring
+            .iter()
+            .copied()
+            .filter(|id| waits_for[id].iter().any(|blocker| !ring.contains(blocker)))
+            .collect();
+        if stuck.is_empty() {
+            return ring;
+        }
+        ring.retain(|id| !stuck.contains(id));
+    }
+}
+
+/// Tried again in a while; what stands in the way is told by itself.
+fn note_waiting(fs: &BucketFs, id: FileId) {
+    let what =
+        "Another file, which was moved away from this name here, still has its content there on the Hub.";
+    let judgement = Judgement { may_retry: true, after: None, class: FailureClass::Other };
+    fs.queue.failed(&Key::File(id), &Error::new(ErrorKind::Hub, what), judgement);
 }
 
 async fn save_entries(fs: &Arc<BucketFs>, mut entries: Vec<Entry>) -> Result<()> {
+    super::watcher::know_where_the_feed_stands(fs).await;
     // Stored before the look: what the feed tells from here on may be somebody who slips in between.
     note_commits(fs, &entries, |tx, entry| tx.commit_begins(&entry.path, Some(entry.hash()))).await?;
     let paths: Vec<String> = entries.iter().map(|entry| entry.path.clone()).collect();
@@ -225,7 +310,7 @@ pub fn ours_at(db: &rusqlite::Connection, path: &str, id: FileId) -> Result<Vec<
 }
 
 /// Adds the files that were moved away from keys which are now written by others of ours: they get their new keys
-/// in the same batch, and before, so that the Hub never has their contents without a name.
+/// before, so that the Hub never has their contents without a name.
 fn with_those_underneath(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Stored>> {
     let mut known: HashSet<FileId> = stored.iter().map(|one| one.work.node.id).collect();
     let (mut all, mut next) = (stored, 0);
@@ -240,13 +325,9 @@ fn with_those_underneath(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Store
             if fs.is_edited(node.id) || fs.staging.refused.has(node.id) || !known.insert(node.id) {
                 continue;
             }
-            if let Some(content) = node.base.clone() {
-                let (size, mtime, means) = (content.size, node.mtime, Means::Copy(content.clone()));
-                all.push(Stored { work: FileWork { node, means, size }, content, generation: 0, mtime });
-            }
+            all.extend(as_copy(node));
         }
     }
-    all.reverse(); // whoever makes way for another goes first
     Ok(all)
 }
 
@@ -350,11 +431,19 @@ async fn keep_both(fs: &Arc<BucketFs>, entry: &Entry, theirs: FileEntry) -> Resu
                 tx.set_place(&mut mine, &was_at)?;
                 tx.put(&mine)?;
             }
-            let mut name_keeper = match tx.child(old.parent, &old.name)? {
+            // Only a file can be theirs; a folder of that key may be shown under a marked name.
+            let key = theirs.path.rsplit_once('/').map_or(theirs.path.as_str(), |(_, name)| name);
+            let keeper = match tx.child(old.parent, &old.name)?.filter(|keeper| keeper.kind == Kind::File) {
+                Some(keeper) => Some(keeper),
+                None => query::child_by_key(tx.db(), old.parent, key, Kind::File)?,
+            };
+            let mut name_keeper = match keeper {
                 Some(keeper) => keeper,
                 None => tx.new_node(old.parent, &old.name, Kind::File, Layer::Bucket)?,
             };
-            name_keeper.key.clone_from(&old.key);
+            if name_keeper.name == old.name {
+                name_keeper.key.clone_from(&old.key);
+            }
             name_keeper.place = Place::Inherited;
             name_keeper.size = theirs.size;
             name_keeper.base = Some(Content { hash: theirs.xet_hash.clone(), size: theirs.size });
@@ -386,18 +475,18 @@ async fn note_done(fs: &Arc<BucketFs>, done: &[Entry]) -> Result<()> {
     }
     fs.listings.settle(done.iter().map(|entry| entry.path.as_str()));
     let changes: Vec<Placed> = done.iter().map(Placed::of).collect();
-    fs.names
-        .change(move |tx| {
-            for placed in &changes {
-                placed.apply(tx)?;
-            }
-            Ok(())
-        })
+    let placed = fs
+        .names
+        .change(move |tx| changes.iter().map(|placed| placed.apply(tx)).collect::<Result<Vec<bool>>>())
         .await?;
     fs.listings.reveal_all(fs);
-    for entry in done {
+    for (entry, placed) in done.iter().zip(placed) {
         let id = entry.stored.work.node.id;
-        if let Means::Upload(staged) = &entry.stored.work.means {
+        // One that moved to where it stays on this machine while it was being saved: its key goes again, and its copy
+        // is all there is of it.
+        if let Means::Upload(staged) = &entry.stored.work.means
+            && placed
+        {
             let (staged, content) = (staged.clone(), entry.stored.content.clone());
             let generation = entry.stored.generation;
             let marked = blocking(move || Ok(staged.mark_saved(generation, content))).await?;
@@ -466,7 +555,8 @@ impl Placed {
         }
     }
 
-    fn apply(&self, tx: &mut Tx<'_>) -> Result<()> {
+    /// `false` when the file is in the bucket no more.
+    fn apply(&self, tx: &mut Tx<'_>) -> Result<bool> {
         tx.forget_delete(&self.path)?;
         tx.commit_done(&self.path, Some(&self.content.hash))?;
         tx.displace(&self.path, self.id)?; // what took the name back while this was under way
@@ -476,7 +566,8 @@ impl Placed {
         let Some(mut node) = tx.node(self.id)?.filter(|node| !node.gone && node.layer == Layer::Bucket)
         else {
             // Removed here while it was being saved: what is there now has to go again.
-            return tx.delete_later(&self.path, Some(&self.content.hash));
+            tx.delete_later(&self.path, Some(&self.content.hash))?;
+            return Ok(false);
         };
         let was_at = query::actual_place(tx.db(), &node)?;
         let was_hash = node.base.as_ref().map(|base| base.hash.clone());
@@ -493,7 +584,7 @@ impl Placed {
         {
             tx.delete_at_once(&old, was_hash.as_deref())?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::attr::Timestamp;
 use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::Result;
+use crate::local::litter;
+use crate::names::Layer;
 use crate::staging::{Layout, Staged};
 
 /// Each has two files and a place in memory, so small ones are bounded by number.
@@ -75,7 +77,10 @@ pub(crate) async fn give_up(fs: &Arc<BucketFs>, staged: Arc<Staged>) -> Result<b
     let known = fs
         .names
         .change(move |tx| {
-            let Some(mut node) = tx.node(id)? else { return Ok(false) };
+            // What stays on this machine is on the Hub under no name.
+            let node =
+                tx.node(id)?.filter(|node| node.layer == Layer::Bucket || litter::is_silly(&node.name));
+            let Some(mut node) = node else { return Ok(false) };
             // After a power cut the row may be older than the copy, from before its first save.
             if node.base.is_none() || node.base == base {
                 (node.size, node.base, node.mtime) = (size, base, mtime);

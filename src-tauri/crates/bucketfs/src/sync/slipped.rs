@@ -67,9 +67,11 @@ fn bring_back(tx: &mut Tx<'_>, key: &str, theirs: Content, owner: (u32, u32)) ->
         let path = query::shown_path(tx.db(), &shown)?;
         return Ok((path.clone(), path));
     }
-    let shown = match &ours {
-        Some(ours) => free_name(tx, parent, &ours.name, "conflict")?,
-        None => name.as_bytes().to_vec(),
+    let shown = match (&ours, tx.child(parent, name.as_bytes())?) {
+        (Some(ours), _) => free_name(tx, parent, &ours.name, "conflict")?,
+        // A folder or symlink of ours has the name by now.
+        (None, Some(_)) => free_name(tx, parent, name.as_bytes(), "conflict")?,
+        (None, None) => name.as_bytes().to_vec(),
     };
     let mut node = tx.new_node(parent, &shown, Kind::File, Layer::Bucket)?;
     (node.uid, node.gid) = owner;

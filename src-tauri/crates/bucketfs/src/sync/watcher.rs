@@ -57,8 +57,9 @@ async fn beginning(fs: &Arc<BucketFs>) -> Option<Resume> {
                     note_online(fs);
                     count_files(fs, &info);
                     let now = info.updated_at.map_or(Resume::Live, Resume::Since);
-                    let resume = stood_at.unwrap_or(now);
-                    *fs.feed.lock() = Some(resume.clone());
+                    let mut feed = fs.feed.lock();
+                    let resume = stood_at.or_else(|| feed.clone()).unwrap_or(now);
+                    *feed = Some(resume.clone());
                     return Some(resume);
                 }
                 Err(error) => not_heard(fs, &error),
@@ -67,6 +68,20 @@ async fn beginning(fs: &Arc<BucketFs>) -> Option<Resume> {
         tokio::select! {
             () = fs.stop.cancelled() => return None,
             () = tokio::time::sleep(fs.config.poll) => {}
+        }
+    }
+}
+
+/// Whoever changes the Hub's names before the watcher has begun asks where the feed stands first: from there on it tells
+/// of those who slip in. Without an answer the change goes on, as where there is no feed.
+pub async fn know_where_the_feed_stands(fs: &Arc<BucketFs>) {
+    if fs.feed.lock().is_some() {
+        return;
+    }
+    if let Ok(info) = fs.bucket.info().await {
+        let mut feed = fs.feed.lock();
+        if feed.is_none() {
+            *feed = Some(info.updated_at.map_or(Resume::Live, Resume::Since));
         }
     }
 }

@@ -7,6 +7,7 @@ mod deciding;
 mod edits;
 mod failing_disk;
 mod lying;
+mod making_way;
 mod meeting;
 mod moving;
 mod names;
