@@ -96,15 +96,21 @@ pub fn child_by_key(db: &Connection, parent: FileId, key: &str, kind: Kind) -> R
     Ok(db.prepare_cached(&sql)?.query_row(params![parent, key, key.as_bytes(), kind], from_row).optional()?)
 }
 
-/// The same for a path of components below `from`.
-fn walk_keys(db: &Connection, from: Node, path: &str, kind: Kind) -> Result<Option<Node>> {
+/// The same for a path of components below `from`, each of which `may_pass`.
+fn walk_keys(
+    db: &Connection,
+    from: Node,
+    path: &str,
+    kind: Kind,
+    may_pass: impl Fn(&Node) -> bool,
+) -> Result<Option<Node>> {
     let mut current = from;
     let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
     while let Some(part) = parts.next() {
         let wanted = if parts.peek().is_some() { Kind::Directory } else { kind };
         match child_by_key(db, current.id, part, wanted)? {
-            Some(next) => current = next,
-            None => return Ok(None),
+            Some(next) if may_pass(&next) => current = next,
+            _ => return Ok(None),
         }
     }
     Ok(Some(current).filter(|found| found.kind == kind))
@@ -243,7 +249,8 @@ pub fn placed_at(db: &Connection, path: &str) -> Result<Vec<Node>> {
     while let Some(cut) = end {
         let (above, below) = (&path[..cut], path[cut..].trim_start_matches('/'));
         for from in statement.query_map([above], from_row)?.collect::<rusqlite::Result<Vec<_>>>()? {
-            all.extend(inherited_below(db, from, below)?);
+            // What has its place from there.
+            all.extend(walk_keys(db, from, below, Kind::File, |next| next.place == Place::Inherited)?);
         }
         end = match above.rfind('/') {
             None if cut > 0 => Some(0), // the whole bucket's root
@@ -251,20 +258,6 @@ pub fn placed_at(db: &Connection, path: &str) -> Result<Vec<Node>> {
         };
     }
     Ok(all)
-}
-
-/// The file that is at this key below `from` and has its place from there.
-fn inherited_below(db: &Connection, from: Node, key: &str) -> Result<Option<Node>> {
-    let mut current = from;
-    let mut parts = key.split('/').filter(|part| !part.is_empty()).peekable();
-    while let Some(part) = parts.next() {
-        let kind = if parts.peek().is_some() { Kind::Directory } else { Kind::File };
-        match child_by_key(db, current.id, part, kind)? {
-            Some(next) if next.place == Place::Inherited => current = next,
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(current).filter(|found| found.kind == Kind::File))
 }
 
 pub fn highest_id(db: &Connection) -> Result<u64> {
@@ -367,7 +360,7 @@ pub fn resolve(db: &Connection, path: &str, kind: Kind) -> Result<Option<Node>> 
         Some(rest) => rest.strip_prefix('/').unwrap_or(""),
         None => return Ok(None),
     };
-    walk_keys(db, root, rest, kind)
+    walk_keys(db, root, rest, kind, |_| true)
 }
 
 /// The live file or folder that stands for what the Hub has at a full key: a folder renamed here is still found by its
@@ -381,7 +374,7 @@ pub fn resolve_placed(db: &Connection, path: &str, kind: Kind) -> Result<Option<
     loop {
         let moved = statement.query_row(params![&path[..end], ROOT], from_row).optional()?;
         if let Some(found) = moved {
-            return walk_keys(db, found, &path[end..], kind);
+            return walk_keys(db, found, &path[end..], kind, |_| true);
         }
         match path[..end].rfind('/') {
             Some(cut) => end = cut,

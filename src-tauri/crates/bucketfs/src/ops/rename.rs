@@ -71,30 +71,7 @@ fn carry_out(
     check(tx, plan, &node, target.as_ref())?;
 
     let layer = layer_for(&to_folder, &plan.to_name);
-    if layer != node.layer && node.kind == Kind::Directory {
-        return Err(Error::new(
-            ErrorKind::CrossesLayers,
-            format!(
-                "{} cannot be moved between the bucket and this machine's own files.",
-                node.display_name()
-            ),
-        ));
-    }
-    if layer == Layer::Local
-        && node.layer == Layer::Bucket
-        && node.base.is_some()
-        && !litter::is_silly(&plan.to_name)
-    {
-        // Its content is the Hub's: it would have no name there, and the Hub collects what has none. Who moves it
-        // copies it instead.
-        return Err(Error::new(
-            ErrorKind::CrossesLayers,
-            format!(
-                "{} cannot be moved to a place that is on this machine only; copy it.",
-                node.display_name()
-            ),
-        ));
-    }
+    check_layers(&node, layer, &plan.to_name)?;
     let was_at = query::actual_place(tx.db(), &node)?;
     if let Some(path) = query::desired_place(tx.db(), &node)? {
         tx.abandon(&path)?; // before the row moves: files below it are still found by the old name
@@ -142,6 +119,23 @@ fn check(tx: &Tx<'_>, plan: &Move, node: &Node, target: Option<&Node>) -> Result
         }
         _ => Ok(()),
     }
+}
+
+/// Between the bucket and this machine's own files only a file moves whose content is here. The Hub's would have no
+/// name there, and the Hub collects what has none; whoever moves it is told to copy it instead (EXDEV). What a kernel
+/// does with an open file that is removed is no such move: the file is gone.
+fn check_layers(node: &Node, layer: Layer, to_name: &[u8]) -> Result<()> {
+    if layer == node.layer {
+        return Ok(());
+    }
+    let what = if node.kind == Kind::Directory {
+        "cannot be moved between the bucket and this machine's own files."
+    } else if layer == Layer::Local && node.base.is_some() && !litter::is_silly(to_name) {
+        "cannot be moved to a place that is on this machine only; copy it."
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::CrossesLayers, format!("{} {what}", node.display_name())))
 }
 
 /// The target's key is overwritten by what comes, or deleted when nothing comes there.

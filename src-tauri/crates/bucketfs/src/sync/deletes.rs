@@ -12,8 +12,8 @@ use crate::attr::Kind;
 use crate::bucket_fs::BucketFs;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::names::commits;
 use crate::names::query::{self, PendingDelete};
+use crate::names::{Tx, commits};
 
 const PART: usize = 500;
 
@@ -158,31 +158,29 @@ pub async fn begin(fs: &Arc<BucketFs>, paths: &[String]) -> Result<()> {
         .await
 }
 
-/// In one step: a file that is taken back in between must find the one or the other.
+/// The Hub has deleted them. In one step: a file that is taken back in between must find the one or the other.
 async fn finish(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {
+    forget_and(fs, paths, |tx, path| tx.commit_done(path, None)).await
+}
+
+async fn forget(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {
+    forget_and(fs, paths, |_, _| Ok(())).await
+}
+
+async fn forget_and(
+    fs: &Arc<BucketFs>,
+    paths: Vec<String>,
+    note: impl Fn(&mut Tx<'_>, &str) -> Result<()> + Send + 'static,
+) -> Result<()> {
     for path in &paths {
         fs.queue.succeeded(&Key::Delete(path.clone()));
     }
     fs.names
         .change(move |tx| {
             paths.iter().try_for_each(|path| {
-                tx.commit_done(path, None)?;
+                note(tx, path)?;
                 tx.forget_delete(path)
             })
-        })
-        .await
-}
-
-async fn forget(fs: &Arc<BucketFs>, paths: Vec<String>) -> Result<()> {
-    for path in &paths {
-        fs.queue.succeeded(&Key::Delete(path.clone()));
-    }
-    fs.names
-        .change(move |tx| {
-            for path in &paths {
-                tx.forget_delete(path)?;
-            }
-            Ok(())
         })
         .await
 }

@@ -126,8 +126,6 @@ async fn copy_part(
     to: &str,
 ) -> std::result::Result<Vec<Copied>, Trouble> {
     let goals: Vec<String> = part.iter().map(|file| moved(&file.path, from, to)).collect();
-    let wanted: Vec<(String, FileId)> = goals.iter().map(|goal| (goal.clone(), NOBODY)).collect();
-    super::keyless::give_keys(fs, &wanted).await?;
     if !super::save::make_way(fs, &goals).await? {
         let what = "Files that were moved away from where this folder goes are there still.";
         return Err(HubError::new(hub::ErrorClass::Busy { retry_after: None }, what).into());

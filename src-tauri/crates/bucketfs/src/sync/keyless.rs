@@ -2,14 +2,13 @@
 //!
 //! Such a file stays on this machine alone: it has no key that it ought to have, and its content stays at the old one,
 //! by whose hash it is read. A save of another file there would leave that content without a name, and the Hub
-//! collects what has none. So it gets a key of its own then, as near to its name as the Hub bears, and is copied in
-//! the same batch.
+//! collects what has none. So it gets a key of its own then, as near to its name as the Hub bears, and is copied there
+//! first.
 
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::upload::Stored;
 use crate::attr::{FileId, Kind, ROOT};
 use crate::bucket_fs::BucketFs;
 use crate::error::Result;
@@ -18,29 +17,8 @@ use crate::names::{Layer, Node, Tx, query};
 
 const KEY_MAX: usize = 200;
 
-/// The same for the keys that `stored` is going to get.
-pub async fn give_keys_beneath(fs: &Arc<BucketFs>, stored: &[Stored]) -> Result<()> {
-    let mut wanted = Vec::new();
-    for one in stored {
-        let Some(node) = fs.names.node(one.work.node.id)? else { continue };
-        wanted.extend(fs.names.ask(|db| query::desired_place(db, &node))?.map(|path| (path, node.id)));
-    }
-    give_keys(fs, &wanted).await
-}
-
-/// Every file of ours that loses its key to another, which is about to be written there, has a key to go to on return.
-pub async fn give_keys(fs: &Arc<BucketFs>, wanted: &[(String, FileId)]) -> Result<()> {
-    let mut keyless = Vec::new();
-    for (path, by) in wanted {
-        fs.names.ask(|db| {
-            for there in query::placed_at(db, path)? {
-                if there.id != *by && query::desired_place(db, &there)?.is_none() {
-                    keyless.push(there.id);
-                }
-            }
-            Ok(())
-        })?;
-    }
+/// On return each of these files, which lose their keys to others, has a key to go to. Those that have one keep it.
+pub async fn give_keys(fs: &Arc<BucketFs>, keyless: Vec<FileId>) -> Result<()> {
     if keyless.is_empty() {
         return Ok(());
     }

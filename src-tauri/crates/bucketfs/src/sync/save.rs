@@ -55,15 +55,15 @@ pub async fn save(fs: &Arc<BucketFs>, stored: Vec<Stored>) {
 }
 
 async fn save_part(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<()> {
-    super::keyless::give_keys_beneath(fs, &stored).await?;
-    let mut left = entries(fs, with_those_underneath(fs, stored)?)?;
+    let (stored, in_the_way) = with_those_underneath(fs, stored).await?;
+    let mut left = entries(fs, stored)?;
     for entry in &left {
         let total = entry.stored.content.size;
         fs.queue.progress(entry.stored.work.node.id, Some(Progress { done: total, total, committing: true }));
     }
     // Who makes way for another goes first, and whoever could not leaves its key to nobody: its content has no other.
     while !left.is_empty() {
-        let (now, later) = next_to_write(fs, left)?;
+        let (now, later) = if in_the_way { next_to_write(fs, left)? } else { (left, Vec::new()) };
         if now.is_empty() {
             later.iter().for_each(|entry| note_waiting(fs, entry.stored.work.node.id));
             break;
@@ -77,32 +77,42 @@ async fn save_part(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<()> {
 /// Copies the files of ours away that have their contents at these keys, each to where its name is. `false` when one
 /// is there still. Edited ones do not count: what they need of it is kept by a pin.
 pub async fn make_way(fs: &Arc<BucketFs>, keys: &[String]) -> Result<bool> {
-    let mut there = Vec::new();
+    let (mut there, mut keyless) = (Vec::new(), Vec::new());
     for key in keys {
-        there.extend(beneath(fs, key, None)?);
+        for node in at_key(fs, key, None)? {
+            if has_no_key(fs, &node)? {
+                keyless.push(node.id);
+            }
+            there.extend(Some(node).filter(|node| is_nowhere_else(fs, node)));
+        }
     }
+    super::keyless::give_keys(fs, keyless).await?;
     if there.is_empty() {
         return Ok(true);
     }
     save_part(fs, there.into_iter().filter_map(as_copy).collect()).await?;
     for key in keys {
-        if !beneath(fs, key, None)?.is_empty() {
+        if at_key(fs, key, None)?.iter().any(|node| is_nowhere_else(fs, node)) {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// Files of ours whose content the Hub has at this key alone, other than `by`.
-fn beneath(fs: &BucketFs, key: &str, by: Option<FileId>) -> Result<Vec<Node>> {
-    let there = fs.names.ask(|db| query::placed_at(db, key))?;
-    let only_there = |node: &Node| {
-        Some(node.id) != by
-            && node.base.is_some()
-            && !fs.is_edited(node.id)
-            && !fs.staging.refused.has(node.id)
-    };
-    Ok(there.into_iter().filter(only_there).collect())
+/// Files of ours whose content the Hub has at this key, other than `by`.
+fn at_key(fs: &BucketFs, key: &str, by: Option<FileId>) -> Result<Vec<Node>> {
+    let mut there = fs.names.ask(|db| query::placed_at(db, key))?;
+    there.retain(|node| Some(node.id) != by);
+    Ok(there)
+}
+
+/// All of its content is on the Hub, and nowhere but there.
+fn is_nowhere_else(fs: &BucketFs, node: &Node) -> bool {
+    node.base.is_some() && !fs.is_edited(node.id) && !fs.staging.refused.has(node.id)
+}
+
+fn has_no_key(fs: &BucketFs, node: &Node) -> Result<bool> {
+    Ok(fs.names.ask(|db| query::desired_place(db, node))?.is_none())
 }
 
 fn as_copy(node: Node) -> Option<Stored> {
@@ -116,8 +126,10 @@ fn as_copy(node: Node) -> Option<Stored> {
 fn next_to_write(fs: &BucketFs, left: Vec<Entry>) -> Result<(Vec<Entry>, Vec<Entry>)> {
     let mut waits_for = HashMap::new();
     for entry in &left {
-        let blockers = beneath(fs, &entry.path, Some(entry.stored.work.node.id))?;
-        waits_for.insert(entry.stored.work.node.id, blockers.iter().map(|node| node.id).collect::<Vec<_>>());
+        let id = entry.stored.work.node.id;
+        let mut blockers = at_key(fs, &entry.path, Some(id))?;
+        blockers.retain(|node| is_nowhere_else(fs, node));
+        waits_for.insert(id, blockers.iter().map(|node| node.id).collect::<Vec<_>>());
     }
     let now = who_goes_now(&waits_for);
     Ok(left.into_iter().partition(|entry| now.contains(&entry.stored.work.node.id)))
@@ -310,25 +322,28 @@ pub fn ours_at(db: &rusqlite::Connection, path: &str, id: FileId) -> Result<Vec<
 }
 
 /// Adds the files that were moved away from keys which are now written by others of ours: they get their new keys
-/// before, so that the Hub never has their contents without a name.
-fn with_those_underneath(fs: &BucketFs, stored: Vec<Stored>) -> Result<Vec<Stored>> {
+/// before, so that the Hub never has their contents without a name. `true` when anybody stands in another's way.
+async fn with_those_underneath(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<(Vec<Stored>, bool)> {
     let mut known: HashSet<FileId> = stored.iter().map(|one| one.work.node.id).collect();
-    let (mut all, mut next) = (stored, 0);
+    let (mut all, mut next, mut keyless, mut in_the_way) = (stored, 0, Vec::new(), false);
     while let Some(one) = all.get(next) {
         next += 1;
         let Some(node) = fs.names.node(one.work.node.id)? else { continue };
-        let there = fs.names.ask(|db| match query::desired_place(db, &node)? {
-            Some(path) => query::placed_at(db, &path),
-            None => Ok(Vec::new()),
-        })?;
-        for node in there {
-            if fs.is_edited(node.id) || fs.staging.refused.has(node.id) || !known.insert(node.id) {
-                continue;
+        let Some(path) = fs.names.ask(|db| query::desired_place(db, &node))? else { continue };
+        for there in at_key(fs, &path, Some(node.id))? {
+            if has_no_key(fs, &there)? {
+                keyless.push(there.id);
             }
-            all.extend(as_copy(node));
+            if is_nowhere_else(fs, &there) {
+                in_the_way = true;
+                if known.insert(there.id) {
+                    all.extend(as_copy(there));
+                }
+            }
         }
     }
-    Ok(all)
+    super::keyless::give_keys(fs, keyless).await?;
+    Ok((all, in_the_way))
 }
 
 fn verdict(entry: &Entry) -> Verdict {

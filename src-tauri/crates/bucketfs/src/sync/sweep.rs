@@ -330,4 +330,21 @@ mod tests {
         let sweep = Sweep::new("", Mark { epoch: 0, news: 0, settled: 0 }, HashSet::new());
         assert!(!sweep.inner.lock().take_in("", ["b/1", "a/1"].map(file).to_vec()));
     }
+
+    #[tokio::test]
+    async fn whoever_waits_too_long_lists_the_folder_alone_and_an_ended_sweep_lets_go_at_once() {
+        let sweep = Sweep::new("", Mark { epoch: 0, news: 0, settled: 0 }, HashSet::new());
+        let begun = Instant::now();
+        assert!(tokio::time::timeout(2 * PATIENCE, sweep.entries_of("late")).await.unwrap().is_none());
+        assert!(begun.elapsed() >= PATIENCE);
+        let waiting = tokio::spawn({
+            let sweep = sweep.clone();
+            async move { sweep.entries_of("late").await.is_none() }
+        });
+        tokio::task::yield_now().await;
+        let ended = Instant::now();
+        sweep.end(State::Broken);
+        assert!(waiting.await.unwrap());
+        assert!(ended.elapsed() < PATIENCE);
+    }
 }

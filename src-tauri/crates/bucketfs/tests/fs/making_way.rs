@@ -4,21 +4,11 @@
 use std::time::Duration;
 
 use bucketfs::faults::{Harm as DiskHarm, Part, Step};
-use bucketfs::{BucketFs, Create, ErrorKind, Event, ROOT, SetAttr};
+use bucketfs::{Create, ErrorKind, Event, ROOT, SetAttr};
 use bytes::Bytes;
 use testkit::{Fault, Harm};
 
-use crate::rig::{Rig, names, parent_of, read_file, sync, undated, until, write_file};
-
-async fn rename(fs: &BucketFs, from: &str, to: &str) {
-    let ((from_dir, from), (to_dir, to)) = (parent_of(fs, from).await, parent_of(fs, to).await);
-    fs.rename(from_dir, from, to_dir, to, None).await.unwrap();
-}
-
-async fn remove(fs: &BucketFs, path: &str) {
-    let (dir, name) = parent_of(fs, path).await;
-    fs.remove(dir, name, None).await.unwrap();
-}
+use crate::rig::{Rig, names, read_file, remove, rename, sync, undated, until, write_file};
 
 fn contents(rig: &Rig) -> Vec<Vec<u8>> {
     rig.paths().iter().map(|path| rig.on_hub(path).unwrap()).collect()
@@ -45,8 +35,12 @@ async fn what_slips_in_before_a_deletion_takes_no_folders_place() {
     rig.put("f", b"theirs");
     syncing.await.unwrap();
     sync(&fs).await;
+    until(async || rig.events.any(|event| matches!(event, Event::Overwrote { .. })).then_some(())).await;
+    sync(&fs).await;
     assert_eq!(read_file(&fs, "f/a").await, b"ours");
-    assert_eq!(rig.on_hub("f/a").unwrap(), b"ours");
+    let there: Vec<String> = rig.paths().iter().map(|path| undated(path)).collect();
+    assert_eq!(there, ["f (conflict)", "f/a"]);
+    assert_eq!(contents(&rig), [b"theirs".to_vec(), b"ours".to_vec()]);
 }
 
 /// A new file's only WRITE fails after its copy was made: nothing of it goes up, and it is not called saved.
@@ -79,8 +73,7 @@ async fn a_hole_outlives_what_others_do_to_the_file() {
     rig.faults.fail(Step::Write, Part::Data, DiskHarm::Io, Some(1));
     fs.write(id, 5, Bytes::from_static(b"lost"), false).await.unwrap_err();
     rig.put("f", &[2; 1000]);
-    rig.put("sign", b"sign");
-    until(async || names(&fs, "").await.contains(&"sign".to_owned()).then_some(())).await;
+    rig.listed_anew(&fs, "sign").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(fs.commit(id, 0, 0).await.unwrap_err().kind, ErrorKind::LocalDisk);
 }
@@ -194,8 +187,7 @@ async fn a_deletion_taken_back_on_its_way_brings_the_file_to_the_hub_again() {
         fs.restore("f", None).await.unwrap();
         sync(&fs).await;
         until(async || (rig.on_hub("f").as_deref() == Some(b"precious")).then_some(())).await;
-        rig.put("sign", b"sign");
-        until(async || names(&fs, "").await.contains(&"sign".to_owned()).then_some(())).await;
+        rig.listed_anew(&fs, "sign").await;
         assert_eq!(read_file(&fs, "f").await, b"precious", "{harm:?}");
     }
 }
@@ -222,4 +214,53 @@ async fn a_conflict_beside_a_folder_of_the_same_key_leaves_the_folder_alone() {
         (rig.on_hub("x").unwrap(), rig.on_hub("x/inner").unwrap()),
         (b"theirs".to_vec(), b"inner".to_vec())
     );
+    rig.listed_anew(&fs, "sign").await;
+    let shown = names(&fs, "").await;
+    let folder = shown.iter().find(|name| name.starts_with("x~")).unwrap();
+    assert_eq!(shown.len(), 4, "{shown:?}");
+    assert_eq!(fs.lookup(ROOT, folder.as_bytes()).await.unwrap().kind, bucketfs::Kind::Directory);
+    assert_eq!(read_file(&fs, "x").await, b"theirs");
+    assert_eq!(read_file(&fs, &format!("{folder}/inner")).await, b"inner");
+}
+
+/// The bucket's state is not known yet when the first save goes out, and somebody slips in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_slips_in_before_the_feed_has_begun_is_kept_too() {
+    let rig = Rig::new();
+    rig.put("f", b"base");
+    let harm = Harm::Refuse { status: 403, code: None, message: "not yet".into() };
+    let first = rig.hub.faults().add(Fault::on("GET */buckets/", harm).times(1));
+    let config = bucketfs::Config { poll: Duration::from_secs(4), ..rig.config() };
+    let fs = rig.open_with(config, rig.client()).await;
+    until(async || (rig.hub.faults().struck(first) == 1).then_some(())).await;
+    let batch = rig.hub.faults().add(Fault::on("/batch", Harm::Delay { ms: 1500 }).times(1));
+    write_file(&fs, "f", b"ours").await;
+    until(async || (rig.hub.faults().struck(batch) > 0).then_some(())).await;
+    rig.put("f", b"theirs");
+    assert_eq!(rig.on_hub("f").unwrap(), b"theirs", "the race was not met: our batch was there first");
+    until(async || rig.events.any(|event| matches!(event, Event::Overwrote { .. })).then_some(())).await;
+    sync(&fs).await;
+    assert_eq!(contents(&rig), [b"ours".to_vec(), b"theirs".to_vec()]);
+}
+
+/// A file has the name of a folder whose file's sidecar still says the folder's old name, and the database is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_rebuilt_from_sidecars_has_a_place_for_each() {
+    let rig = Rig::new();
+    let fs = rig.open_quiet().await;
+    write_file(&fs, "q", b"file").await;
+    fs.mkdir(ROOT, b"d", SetAttr::default(), None).await.unwrap();
+    write_file(&fs, "d/a", b"in a folder").await;
+    rename(&fs, "d", "e").await;
+    rename(&fs, "q", "d").await;
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    std::fs::write(rig.config().state_dir.join("names.db"), b"this is no database").unwrap();
+    for _ in 0..2 {
+        let fs = rig.open_quiet().await;
+        let folder = names(&fs, "").await.into_iter().find(|name| name.starts_with("d (recovered")).unwrap();
+        assert_eq!(read_file(&fs, "d").await, b"file");
+        assert_eq!(read_file(&fs, &format!("{folder}/a")).await, b"in a folder");
+        fs.shutdown(Duration::from_secs(5)).await;
+    }
 }

@@ -1,20 +1,8 @@
 //! Keys of the Hub that meet a name which is taken here: by a symlink, or by a folder.
 
-use bucketfs::{BucketFs, Create, ErrorKind, Kind, ROOT, SetAttr};
+use bucketfs::{Create, ErrorKind, Kind, ROOT, SetAttr};
 
-use crate::rig::{Rig, names, parent_of, read_file, sync, until, write_file};
-
-async fn remove(fs: &BucketFs, path: &str) {
-    let (dir, name) = parent_of(fs, path).await;
-    fs.remove(dir, name, None).await.unwrap();
-}
-
-/// Waits until a listing later than now has been taken in.
-async fn listed_anew(rig: &Rig, fs: &BucketFs, round: usize) {
-    let sign = format!("sign {round}");
-    rig.put(&sign, b"sign");
-    until(async || names(fs, "").await.contains(&sign).then_some(())).await;
-}
+use crate::rig::{Rig, names, read_file, remove, sync, until, write_file};
 
 fn apart_from_signs(names: Vec<String>) -> Vec<String> {
     names.into_iter().filter(|name| !name.starts_with("sign ")).collect()
@@ -28,7 +16,7 @@ async fn a_file_of_others_at_the_name_of_a_symlink_of_ours_shows_beside_it() {
     fs.symlink(ROOT, b"x", b"elsewhere".to_vec(), SetAttr::default(), None).await.unwrap();
     rig.put("x", b"theirs");
     for round in 0..3 {
-        listed_anew(&rig, &fs, round).await;
+        rig.listed_anew(&fs, &format!("sign {round}")).await;
         let shown = apart_from_signs(names(&fs, "").await);
         assert_eq!(shown.len(), 2, "{shown:?}");
         assert!(shown.iter().any(|name| name == "x"), "{shown:?}");
@@ -61,7 +49,7 @@ async fn a_file_and_a_folder_of_one_key_are_two_names_however_often_they_are_lis
     rig.put("x/inner", b"inner");
     let fs = rig.open().await;
     for round in 0..3 {
-        listed_anew(&rig, &fs, round).await;
+        rig.listed_anew(&fs, &format!("sign {round}")).await;
         let shown = apart_from_signs(names(&fs, "").await);
         assert_eq!(shown.len(), 2, "{shown:?}");
     }

@@ -9,17 +9,7 @@ use bucketfs::faults::{Harm as Failure, Part, Step};
 use bucketfs::{BucketFs, Event, ROOT, SetAttr};
 use testkit::{Fault, Harm};
 
-use crate::rig::{Rig, find, names, parent_of, read_file, sync, until, write_file};
-
-async fn rename(fs: &BucketFs, from: &str, to: &str) {
-    let ((from_dir, from), (to_dir, to)) = (parent_of(fs, from).await, parent_of(fs, to).await);
-    fs.rename(from_dir, from, to_dir, to, None).await.unwrap();
-}
-
-async fn remove(fs: &BucketFs, path: &str) {
-    let (dir, name) = parent_of(fs, path).await;
-    fs.remove(dir, name, None).await.unwrap();
-}
+use crate::rig::{Rig, find, names, parent_of, read_file, remove, rename, sync, until, write_file};
 
 /// Waits until the Hub has it, without hurrying the moves.
 async fn arrives(rig: &Rig, path: &str, content: &[u8]) {
@@ -441,8 +431,7 @@ async fn a_file_with_a_name_the_hub_refuses_keeps_its_content_when_its_old_key_i
         let name = if by == "a file" { "d/b\\c.." } else { "d\\x/a" };
         assert_eq!(read_file(&fs, name).await, b"precious");
         // And it is one file here and there, over listings and a restart.
-        rig.put("sign", b"sign");
-        until(async || names(&fs, "").await.contains(&"sign".to_owned()).then_some(())).await;
+        rig.listed_anew(&fs, "sign").await;
         names(&fs, "d").await;
         sync(&fs).await;
         assert_eq!(read_file(&fs, name).await, b"precious");

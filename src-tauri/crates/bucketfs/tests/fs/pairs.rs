@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bucketfs::{BucketFs, ROOT, SetAttr};
 use bytes::Bytes;
 
-use crate::rig::{Rig, find, names, read_file, sync, undated, until, write_file};
+use crate::rig::{Rig, find, names, read_file, remove, rename, sync, undated, until, write_file};
 
 type Fs = Arc<BucketFs>;
 
@@ -80,14 +80,6 @@ async fn edit(fs: &Fs, path: &str) {
     let id = find(fs, path).await.unwrap();
     fs.write(id, 0, Bytes::from_static(b"OURS"), false).await.unwrap();
     fs.commit(id, 0, 0).await.unwrap();
-}
-
-async fn remove(fs: &Fs, name: &str) {
-    fs.remove(ROOT, name.as_bytes(), None).await.unwrap();
-}
-
-async fn rename(fs: &Fs, from: &str, to: &str) {
-    fs.rename(ROOT, from.as_bytes(), ROOT, to.as_bytes(), None).await.unwrap();
 }
 
 fn renamed_there(rig: &Rig, from: &str, to: &str) {

@@ -95,6 +95,12 @@ impl Rig {
         self.hub.client().put(&self.bucket, path, content)
     }
 
+    /// A listing of the root that is later than this call has been taken in.
+    pub async fn listed_anew(&self, fs: &BucketFs, sign: &str) {
+        self.put(sign, b"sign");
+        until(async || names(fs, "").await.contains(&sign.to_owned()).then_some(())).await;
+    }
+
     /// What the Hub has, or `None`.
     pub fn on_hub(&self, path: &str) -> Option<Vec<u8>> {
         self.hub.client().read_if_there(&self.bucket, path)
@@ -171,6 +177,18 @@ pub async fn parent_of<'p>(fs: &BucketFs, path: &'p str) -> (FileId, &'p [u8]) {
         Some((folder, name)) => (find(fs, folder).await.unwrap(), name.as_bytes()),
         None => (ROOT, path.as_bytes()),
     }
+}
+
+/// RENAME by paths.
+pub async fn rename(fs: &BucketFs, from: &str, to: &str) {
+    let ((from_dir, from), (to_dir, to)) = (parent_of(fs, from).await, parent_of(fs, to).await);
+    fs.rename(from_dir, from, to_dir, to, None).await.unwrap();
+}
+
+/// REMOVE by a path.
+pub async fn remove(fs: &BucketFs, path: &str) {
+    let (dir, name) = parent_of(fs, path).await;
+    fs.remove(dir, name, None).await.unwrap();
 }
 
 /// Creates (or empties), writes UNSTABLE and commits: what closing a file does.
