@@ -1,9 +1,8 @@
 //! The app's log: one file a day, two weeks of them, below the user's log directory. How much is written can be
 //! changed while it runs. `RUST_LOG`, when set, wins over the setting.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use directories::BaseDirs;
 use engine::app::api::settings::LogLevel;
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::layer::SubscriberExt;
@@ -27,14 +26,6 @@ impl Level {
         if let Err(error) = self.handle.reload(filter(level)) {
             tracing::warn!("the log's level could not be changed: {error}");
         }
-    }
-}
-
-/// `~/Library/Logs/BucketBar`, or `logs` in the state directory on Linux.
-pub fn folder(state: &Path) -> PathBuf {
-    match BaseDirs::new() {
-        Some(dirs) if cfg!(target_os = "macos") => dirs.home_dir().join("Library/Logs/BucketBar"),
-        _ => state.join("logs"),
     }
 }
 

@@ -72,9 +72,9 @@ def every_test_that_is_named_exists():
     for document in ("docs/security.md", "docs/architecture.md", "docs/semantics.md", "tests/known-failures.md"):
         if not (REPO / document).exists():
             continue
-        # A sentence as a name: three words at least.
-        for name in sorted(set(re.findall(r"`(?:\w+::)*([a-z]\w*(?:_\w+){3,})`", read(document)))):
-            assert re.search(rf"\b{name}\b", CODE + scripts), f"{document} names {name}, which does not exist"
+        # A sentence as a name: three words at least. Not a test's, but the system's: copy_file_range(2).
+        for name in sorted(set(re.findall(r"`(?:\w+::)*([a-z]\w*(?:_\w+){2,})`", read(document)))):
+            assert name == "copy_file_range" or re.search(rf"\b{name}\b", CODE + scripts), f"{document} names {name}, which does not exist"
 
 
 def pieces(quote):

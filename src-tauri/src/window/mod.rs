@@ -47,7 +47,7 @@ pub fn run(page: Option<Page>, by: By) -> ExitCode {
         Ok(state) => state,
         Err(error) => return refuse(&error.to_string()),
     };
-    let level = match logs::to_files(&logs::folder(&state)) {
+    let level = match logs::to_files(&engine::log_folder(&state)) {
         Ok((subscriber, level)) => tracing::subscriber::set_global_default(subscriber).map(|()| level).ok(),
         Err(error) => {
             eprintln!("bucketbar: no log can be written: {error}");

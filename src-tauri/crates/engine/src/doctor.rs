@@ -74,7 +74,7 @@ impl Check {
     }
 }
 
-/// Looks at everything and judges it. Ends within about two minutes however much hangs.
+/// Looks at everything and judges it, one look after the other, each with a deadline of its own.
 pub async fn examine() -> Report {
     let mut checks = vec![
         Check::ok("BucketBar", format!("Version {}.", env!("CARGO_PKG_VERSION"))),

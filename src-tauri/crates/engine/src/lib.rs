@@ -36,4 +36,4 @@ pub use hub_access::{HubAccess, explain as explain_hub_error, hub_config, hub_or
 pub use mounter;
 pub use notices::{Notice, NoticeKind, Notices};
 pub use serving::{FirstLine, ServeConfig, Served};
-pub use state_home::{StateHome, default_mount_folder, prefixes_overlap};
+pub use state_home::{StateHome, default_mount_folder, log_folder, prefixes_overlap};

@@ -15,6 +15,14 @@ pub fn default_mount_folder() -> Option<PathBuf> {
     directories::BaseDirs::new().map(|dirs| mounter::default_folder(dirs.home_dir()))
 }
 
+/// Where the app's log files are: `~/Library/Logs/BucketBar`, on Linux `logs` in the app's own state folder.
+pub fn log_folder(state: &Path) -> PathBuf {
+    match directories::BaseDirs::new() {
+        Some(dirs) if cfg!(target_os = "macos") => dirs.home_dir().join("Library/Logs/BucketBar"),
+        _ => state.join("logs"),
+    }
+}
+
 /// The folder of this user's state directories: `~/.local/state/bucketbar` (XDG_STATE_HOME) on Linux,
 /// `~/Library/Application Support/…` on macOS. Never a cache: what is not on the Hub yet lies there.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use crate::control::ControlClient;
 use crate::control::api::EngineStatus;
 use crate::endpoint::Endpoint;
 use crate::error::{EngineError, Result};
-use crate::{StateHome, hub_access, keeping, ports};
+use crate::{StateHome, hub_access, keeping, log_folder, ports};
 
 /// For what answers at once or hangs for ever: a disk, a socket, a small program.
 const SHORT: Duration = Duration::from_secs(10);
@@ -186,10 +186,7 @@ fn kind(found: &rustix::fs::StatFs) -> (String, bool, Option<bool>) {
 /// Where the app's log lies, and whether there is one.
 pub(super) fn logs() -> Option<(PathBuf, bool)> {
     let home = StateHome::discover().ok()?;
-    let folder = match directories::BaseDirs::new() {
-        Some(dirs) if Os::here() == Os::MacOs => dirs.home_dir().join("Library/Logs/BucketBar"),
-        _ => home.path().with_file_name("logs"),
-    };
+    let folder = log_folder(home.path().parent()?);
     let there = folder.is_dir();
     Some((folder, there))
 }
