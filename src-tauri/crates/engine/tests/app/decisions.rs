@@ -76,12 +76,14 @@ impl Room {
         all_saved(&self.app).await;
     }
 
+    fn paths(&self) -> Vec<String> {
+        self.desk.hub.client().paths(&self.bucket)
+    }
+
+    /// Reads each path: only while nothing is being deleted there.
     fn on_the_hub(&self) -> Vec<(String, Vec<u8>)> {
         let hub = self.desk.hub.client();
-        hub.paths(&self.bucket)
-            .into_iter()
-            .map(|path| (path.clone(), hub.read(&self.bucket, &path)))
-            .collect()
+        self.paths().into_iter().map(|path| (path.clone(), hub.read(&self.bucket, &path))).collect()
     }
 }
 
@@ -138,7 +140,7 @@ async fn what_was_deleted_and_overwritten_comes_back_on_demand() {
     let room = Room::new().await;
     room.desk.kernel.remove(&room.mounted, "a.txt").await;
     room.call("sync_now", json!({"bucket": room.bucket})).await;
-    room.until("deleted on the Hub", |_| room.on_the_hub().is_empty()).await;
+    room.until("deleted on the Hub", |_| room.paths().is_empty()).await;
     let removed = room.call("recent_deletes", json!({"bucket": room.bucket})).await;
     assert_eq!(
         (&removed["rows"][0]["path"], &removed["rows"][0]["deleted"]),
@@ -146,7 +148,7 @@ async fn what_was_deleted_and_overwritten_comes_back_on_demand() {
     );
     let back = room.call("restore", json!({"bucket": room.bucket, "path": "a.txt"})).await;
     assert_eq!(back["path"], "a.txt");
-    room.until("it is there again", |_| !room.on_the_hub().is_empty()).await;
+    room.until("it is there again", |_| !room.paths().is_empty()).await;
     assert_eq!(room.on_the_hub(), [("a.txt".to_owned(), b"before".to_vec())]);
     assert_eq!(room.desk.kernel.read(&room.mounted, "a.txt").await.unwrap(), b"before");
     room.app.end().await;
@@ -176,8 +178,7 @@ async fn many_deletions_wait_for_an_answer_and_both_answers_are_obeyed() {
         room.until("nothing is held", |state| state["held_deletes"] == json!([])).await;
         let left = if answer == "send" { 1 } else { 41 };
         room.call("sync_now", json!({"bucket": room.bucket})).await;
-        room.until("the Hub has what was said", |_| room.desk.hub.client().paths(&room.bucket).len() == left)
-            .await;
+        room.until("the Hub has what was said", |_| room.paths().len() == left).await;
     }
     all_saved(&room.app).await;
     room.app.end().await;
