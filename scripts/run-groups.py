@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """scripts/test [--full] [GROUP...]: sets up what is missing, builds, tests, and prints minutes by group.
 
-Groups, in this order: format, deny, build, unit, lint, fuzz, ui, interop, packaging, guest, desktop, apple. Without names all of
+Groups, in this order: format, deny, build, unit, bench, lint, fuzz, ui, interop, packaging, guest, desktop, apple. Without names all of
 them run; a group that needs the programs builds them first. Each ends within its bound. Exit code 0 only when nothing failed.
 Last line of each group and of the whole: 'N passed, N failed'.
 """
@@ -172,6 +172,11 @@ def unit(count, full):
     count.step("cargo", *run, "--release", "--locked", "-p", "local-hub", seconds=1500, env=env)
 
 
+def bench(count, full):
+    """Every part of scripts/bench on small sizes: that it runs and that no count of calls or bytes is broken. Times are not judged."""
+    count.step("scripts/bench", "--smoke", "--no-ganesha", seconds=900)
+
+
 def lint(count, full):
     clippy(count, "--workspace", "--exclude", "local-hub", "--all-targets")
     clippy(count, "-p", "local-hub", "--all-targets")
@@ -297,9 +302,9 @@ def apple(count, full):
     clippy(count, "-p", "local-hub", "--all-targets", "--target", APPLE, env=stub)
 
 
-GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "lint": lint, "fuzz": fuzz, "ui": ui, "interop": interop,
+GROUPS = {"format": formatting, "deny": deny, "build": build, "unit": unit, "bench": bench, "lint": lint, "fuzz": fuzz, "ui": ui, "interop": interop,
           "packaging": packaging, "guest": guest, "desktop": desktop, "apple": apple}
-NEEDS_PROGRAMS = {"unit", "ui", "interop", "guest", "desktop"}
+NEEDS_PROGRAMS = {"unit", "bench", "ui", "interop", "guest", "desktop"}
 
 
 def set_up():

@@ -84,7 +84,7 @@ impl Default for Limits {
             upload_open: Duration::from_secs(60),
             upload_stall: Duration::from_secs(90),
             read_buffer: 256 << 20,
-            read_piece: 8 << 20,
+            read_piece: 16 << 20,
             plan_cache: 16 << 20,
             plan_overfetch: 1 << 20,
             plan_age: Duration::from_secs(50 * 60),

@@ -9,6 +9,7 @@
 mod block;
 mod fetch;
 mod flight;
+mod gathering;
 mod pace;
 mod pattern;
 mod source;
@@ -33,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use self::block::{BLOCK, BlockId, ContentKey, LONGEST_FILE, blocks_of, part_in};
 use self::fetch::{Carrier, Errand, MEMORY};
 use self::flight::{Flight, HOMELESS_BYTES, Table};
+use self::gathering::Gathering;
 use self::pattern::{LARGEST_WINDOW, Pattern};
 pub use self::source::Source;
 use self::store::{Known, Store};
@@ -58,11 +60,17 @@ const ATTEMPTS: usize = 4;
 /// Content of one bucket, cached. Cheap to share behind an `Arc`.
 pub struct Content {
     carrier: Arc<Carrier>,
-    patterns: Cache<ContentKey, Arc<Mutex<Pattern>>>,
+    access: Cache<ContentKey, Arc<Mutex<Access>>>,
     demand: Arc<Semaphore>,
     ahead: Arc<Semaphore>,
     tasks: TaskTracker,
     end: CancellationToken,
+}
+
+/// How one content is being read.
+struct Access {
+    pattern: Pattern,
+    gathering: Option<Gathering>,
 }
 
 /// A content as one read names it.
@@ -103,7 +111,7 @@ impl Content {
         };
         Ok(Content {
             carrier: Arc::new(carrier),
-            patterns: Cache::new(PATTERNS),
+            access: Cache::new(PATTERNS),
             demand: Arc::new(Semaphore::new(DEMAND_FETCHES)),
             ahead: Arc::new(Semaphore::new(AHEAD_FETCHES)),
             tasks: TaskTracker::new(),
@@ -166,7 +174,8 @@ impl Content {
         range: &Range<u64>,
         blocks: Range<u32>,
     ) -> Result<Vec<Bytes>, HubError> {
-        let mut ahead = self.ahead_of(subject, range);
+        let own = self.gather(subject, range, &blocks).await;
+        let mut ahead = if own.is_empty() { self.ahead_of(subject, range) } else { 0..0 };
         let mut have: Vec<Option<Bytes>> = vec![None; blocks.len()];
         let mut failure = None;
         for _ in 0..ATTEMPTS {
@@ -175,7 +184,10 @@ impl Content {
             if missing.is_empty() {
                 return Ok(have.into_iter().flatten().collect());
             }
-            let found = self.find(subject, &missing, std::mem::take(&mut ahead)).await;
+            let mut found = self.find(subject, &missing, std::mem::take(&mut ahead)).await;
+            for (index, _, joined) in &mut found.awaited {
+                *joined &= failure.is_some() || !own.contains(index);
+            }
             let (loaded, landed) =
                 join(self.load(subject, found.on_disk), self.await_flights(found.awaited)).await;
             for (index, bytes) in found.here.into_iter().chain(loaded).chain(landed.landed) {
@@ -199,8 +211,8 @@ impl Content {
         if range.is_empty() {
             return 0..0;
         }
-        let pattern = self.pattern(&subject.key);
-        let ahead = pattern.lock().note(range, subject.file_size, self.largest_window());
+        let access = self.access(&subject.key);
+        let ahead = access.lock().pattern.note(range, subject.file_size, self.largest_window());
         blocks_of(&ahead)
     }
 
@@ -212,12 +224,12 @@ impl Content {
         self.carrier.tally.pace.rate().clamp(1 << 20, LARGEST_WINDOW).min(room)
     }
 
-    fn pattern(&self, key: &ContentKey) -> Arc<Mutex<Pattern>> {
-        if let Some(pattern) = self.patterns.get(key) {
-            return pattern;
+    fn access(&self, key: &ContentKey) -> Arc<Mutex<Access>> {
+        if let Some(access) = self.access.get(key) {
+            return access;
         }
-        let fresh = Arc::new(Mutex::new(Pattern::new()));
-        self.patterns.insert(*key, fresh.clone());
+        let fresh = Arc::new(Mutex::new(Access { pattern: Pattern::new(), gathering: None }));
+        self.access.insert(*key, fresh.clone());
         fresh
     }
 
@@ -236,14 +248,16 @@ impl Content {
             let (mut found, mut absent) = look.at(missing);
             let demand = absent.last().map_or(0, |last| last + 1);
             absent.extend(ahead.filter(|index| look.is_absent(*index)));
-            let errands = self.errands(subject, table, &absent, demand, &mut found);
+            let errands = self.errands(subject, table, &absent, demand);
+            for (errand, _) in &errands {
+                let waited_for = errand.delivery.flights().take_while(|(id, _)| id.index < demand);
+                found.awaited.extend(waited_for.map(|(id, flight)| (id.index, flight.clone(), false)));
+            }
             (found, errands)
         });
         let hits = found.here.len() + found.on_disk.len();
         self.carrier.tally.looked_for(hits, found.awaited.len());
-        for (errand, turn) in errands {
-            self.send(errand, turn);
-        }
+        self.send_all(errands);
         found
     }
 
@@ -255,19 +269,16 @@ impl Content {
         table: &mut Table,
         absent: &[u32],
         demand: u32,
-        found: &mut Found,
     ) -> Vec<(Errand, Turn)> {
         let mut errands = Vec::new();
         let longest = self.longest_fetch();
         for run in runs_of(absent, demand, longest) {
             let Some(turn) = self.turn(run.start < demand) else {
-                self.pattern(&subject.key).lock().pull_back(u64::from(run.start) * BLOCK);
+                self.access(&subject.key).lock().pattern.pull_back(u64::from(run.start) * BLOCK);
                 break;
             };
             let ids = run.clone().map(|index| BlockId { content: subject.key, index });
             let delivery = table.depart(&self.carrier.flights, ids);
-            let waited_for = delivery.flights().take_while(|(id, _)| id.index < demand);
-            found.awaited.extend(waited_for.map(|(id, flight)| (id.index, flight.clone(), false)));
             let (hash, file_size) = (subject.hash.clone(), subject.file_size);
             errands.push((Errand { hash, file_size, blocks: run, delivery }, turn));
         }
@@ -294,6 +305,12 @@ impl Content {
             return Some(Turn::InLine(self.demand.clone()));
         }
         self.ahead.clone().try_acquire_owned().ok().map(Turn::Taken)
+    }
+
+    fn send_all(&self, errands: Vec<(Errand, Turn)>) {
+        for (errand, turn) in errands {
+            self.send(errand, turn);
+        }
     }
 
     fn send(&self, errand: Errand, turn: Turn) {

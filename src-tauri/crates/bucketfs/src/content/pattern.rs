@@ -19,9 +19,12 @@ const BULK_READ: u64 = 512 * 1024;
 const FIRST_WINDOW: u64 = 4 << 20;
 
 /// A file up to this size is fetched whole by its first read: it costs the same call.
-const SMALL_FILE: u64 = 512 * 1024;
+pub const SMALL_FILE: u64 = 512 * 1024;
 
 const SMALLEST_WINDOW: u64 = 2 * BLOCK;
+
+/// Long windows end at multiples of this: requests of full length, none that fetches a rest.
+const STEP: u64 = 16 << 20;
 
 /// How far one file is fetched ahead at most: the bandwidth × latency of a fast line.
 pub const LARGEST_WINDOW: u64 = 64 << 20;
@@ -122,7 +125,8 @@ impl Pattern {
             self.cap = (self.cap * 2).min(LARGEST_WINDOW);
         }
         let region = &mut self.regions[at];
-        region.fetched_to = high + window;
+        let end = high + window;
+        region.fetched_to = if window < 2 * STEP { end } else { end / STEP * STEP };
         before.max(high)..region.fetched_to
     }
 

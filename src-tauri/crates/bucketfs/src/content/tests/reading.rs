@@ -115,6 +115,53 @@ async fn read_ahead_hides_the_latency() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kernels_first_breath_is_one_fetch_in_any_order() {
+    for first in [0, 100 * MIB] {
+        let dir = tempfile::tempdir().unwrap();
+        let network = Network::with_latency(50);
+        let on = open(dir.path(), AMPLE, &network).await;
+        let reads = shuffled(16 * MIB, MIB).into_iter().map(|number| {
+            let start = first + number * MIB;
+            let on = on.clone();
+            async move { check(&on, 1, 200 * MIB, start..start + MIB).await.unwrap() }
+        });
+        join_all(reads).await;
+        let begun = network.calls.lock()[0].1.clone();
+        assert_eq!(begun, first..first + 16 * MIB);
+        let twice = |range: &std::ops::Range<u64>| range.start < first + 16 * MIB;
+        assert_eq!(network.calls.lock().iter().filter(|(_, range)| twice(range)).count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_a_breath_who_go_away_leave_the_others_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let network = Network::with_latency(20);
+    let on = open(dir.path(), AMPLE, &network).await;
+    let mut reads: Vec<_> = (0..16)
+        .map(|number| {
+            let on = on.clone();
+            tokio::spawn(
+                async move { check(&on, 1, 200 * MIB, (50 + number) * MIB..(51 + number) * MIB).await },
+            )
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for gone in reads.drain(..15) {
+        gone.abort();
+    }
+    reads.pop().unwrap().await.unwrap().unwrap();
+    // And one that begins where the last one of a breath has gone.
+    let gone = tokio::spawn({
+        let on = on.clone();
+        async move { check(&on, 2, 200 * MIB, 50 * MIB..51 * MIB).await }
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    gone.abort();
+    check(&on, 2, 200 * MIB, 50 * MIB..51 * MIB).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_streams_in_one_file_are_all_read_ahead() {
     let dir = tempfile::tempdir().unwrap();
     let network = Network::with_latency(5);

@@ -1,0 +1,185 @@
+//! Reads that arrive together are looked at together.
+//!
+//! A kernel asks for what it reads ahead in one breath: sixteen reads of 1 MiB within a millisecond, in any order.
+//! Looked at one by one, each that comes before its neighbours begins a fetch of its own, with a plan and a cut chunk
+//! at both ends. So a read that would begin a fetch waits a moment for others of the same content.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::block::{BLOCK, blocks_of};
+use super::pattern::SMALL_FILE;
+use super::{Content, Look, Subject};
+
+/// What a read waits for the next of its breath. A fetch takes ten times as long at least.
+const MOMENT: Duration = Duration::from_millis(2);
+
+/// No read waits longer, however many keep coming.
+const LONGEST: Duration = Duration::from_millis(6);
+
+/// Shorter reads are a program's own, one by one, and not a kernel's read-ahead.
+const SHORTEST: u64 = 16 * 1024;
+
+/// What is looked up with a read, so that whoever looks for all finds it in memory: the largest window ahead of it.
+const LOOKED_UP: u64 = 2 * super::pattern::LARGEST_WINDOW;
+
+/// Reads of one content that wait to be looked at.
+pub struct Gathering {
+    began: Instant,
+    due: Instant,
+    reads: Vec<Range<u64>>,
+}
+
+/// What becomes of a read that waits.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wait {
+    Until(Instant),
+    /// This one looks at all of `reads`, sorted, on behalf of those who wait.
+    Look(Vec<Range<u64>>),
+    /// Somebody looked already.
+    Over,
+}
+
+impl Gathering {
+    /// Adds `read` to the gathering in `at`; the first one begins it.
+    pub fn join(at: &mut Option<Gathering>, read: Range<u64>, now: Instant) {
+        let gathering = at.get_or_insert_with(|| Gathering { began: now, due: now, reads: Vec::new() });
+        gathering.due = (now + MOMENT).min(gathering.began + LONGEST);
+        gathering.reads.push(read);
+    }
+
+    /// Asked again after each wait. Readers that go away leave their reads to those who stay, or to the next gathering.
+    pub fn next(at: &mut Option<Gathering>, now: Instant) -> Wait {
+        match at {
+            Some(gathering) if now < gathering.due => Wait::Until(gathering.due),
+            _ => match at.take() {
+                Some(Gathering { mut reads, .. }) => {
+                    reads.sort_unstable_by_key(|read| (read.start, read.end));
+                    Wait::Look(reads)
+                }
+                None => Wait::Over,
+            },
+        }
+    }
+}
+
+impl Content {
+    /// Lets a read that would begin a fetch wait for others of its breath; one of them begins the fetches of all.
+    /// Answers the blocks from the first to the last this read lacked: their fetches are its own. Empty when nothing
+    /// was to be fetched, or the read is not one of many.
+    pub(super) async fn gather(
+        &self,
+        subject: &Subject,
+        range: &Range<u64>,
+        blocks: &Range<u32>,
+    ) -> Range<u32> {
+        if range.end - range.start < SHORTEST || subject.file_size <= SMALL_FILE {
+            return 0..0;
+        }
+        let lacking = self.lacking(subject, range, blocks).await;
+        if lacking.is_empty() {
+            return lacking;
+        }
+        let access = self.access(&subject.key);
+        Gathering::join(&mut access.lock().gathering, range.clone(), Instant::now());
+        loop {
+            let next = Gathering::next(&mut access.lock().gathering, Instant::now());
+            match next {
+                Wait::Until(due) => tokio::time::sleep_until(due.into()).await,
+                Wait::Look(reads) => {
+                    self.look_for(subject, &reads);
+                    return lacking;
+                }
+                Wait::Over => return lacking,
+            }
+        }
+    }
+
+    async fn lacking(&self, subject: &Subject, range: &Range<u64>, blocks: &Range<u32>) -> Range<u32> {
+        let near = range.start..(range.end + LOOKED_UP).min(subject.file_size);
+        let known = self.known(subject, blocks_of(&near)).await;
+        self.carrier.flights.with(|table| {
+            let look = Look { content: subject.key, table, known };
+            let mut absent = blocks.clone().filter(|index| look.is_absent(*index));
+            let Some(first) = absent.next() else { return 0..0 };
+            first..absent.last().unwrap_or(first) + 1
+        })
+    }
+
+    /// Begins the fetches of `reads`, sorted, and of what lies ahead of them. Waits for nothing, so that those who
+    /// look next find them under way.
+    fn look_for(&self, subject: &Subject, reads: &[Range<u64>]) {
+        for stretch in stretches(reads) {
+            let mut ahead = 0;
+            for read in &reads[stretch.clone()] {
+                ahead = self.ahead_of(subject, read).end.max(ahead);
+            }
+            let first = reads[stretch.start].start;
+            let last = reads[stretch].iter().map(|read| read.end).max().unwrap_or(first);
+            self.depart(subject, blocks_of(&(first..last)), ahead);
+        }
+    }
+
+    /// Begins fetches for those of `demanded`, and from there to `ahead`, that are nowhere.
+    fn depart(&self, subject: &Subject, demanded: Range<u32>, ahead: u32) {
+        let scope = demanded.start..demanded.end.max(ahead);
+        let errands = self.carrier.flights.with(|table| {
+            // Everybody who gathered has looked up this much; should it have left memory since, they fetch alone.
+            let Some(known) = self.carrier.store.recall(&subject.key, &scope) else { return Vec::new() };
+            let look = Look { content: subject.key, table, known };
+            let absent: Vec<u32> = scope.filter(|index| look.is_absent(*index)).collect();
+            self.errands(subject, table, &absent, demanded.end)
+        });
+        self.send_all(errands);
+    }
+}
+
+/// The stretches of neighbours among sorted `reads`: a gap belongs to one if it is short beside what is read, as a
+/// read of the same breath that comes late.
+fn stretches(reads: &[Range<u64>]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let (mut end, mut sum) = (0, 0);
+    for (at, read) in reads.iter().enumerate() {
+        match found.last_mut() {
+            Some(last) if read.start <= end + (sum / 4).max(BLOCK) => last.end = at + 1,
+            _ => {
+                found.push(at..at + 1);
+                (end, sum) = (0, 0);
+            }
+        }
+        sum += read.end.saturating_sub(read.start.max(end));
+        end = read.end.max(end);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_read_prolongs_the_wait_within_a_bound_and_one_looks() {
+        let (mut at, t) = (None, Instant::now());
+        let later = |micros| t + Duration::from_micros(micros);
+        for n in 0..20_u64 {
+            Gathering::join(&mut at, (19 - n)..(20 - n), later(n * 500));
+        }
+        assert_eq!(Gathering::next(&mut at, later(1000)), Wait::Until(t + LONGEST));
+        let all: Vec<Range<u64>> = (0..20).map(|n| n..n + 1).collect();
+        assert_eq!(Gathering::next(&mut at, later(6000)), Wait::Look(all));
+        assert_eq!(Gathering::next(&mut at, later(6000)), Wait::Over);
+        Gathering::join(&mut at, 7..9, later(7000));
+        assert_eq!(Gathering::next(&mut at, later(7000)), Wait::Until(later(7000) + MOMENT));
+        assert_eq!(Gathering::next(&mut at, later(9000)), Wait::Look(vec![7..9]));
+    }
+
+    #[test]
+    fn neighbours_and_short_gaps_are_one_stretch() {
+        const MIB: u64 = 1 << 20;
+        let reads = |at: &[u64]| at.iter().map(|n| n * MIB..(n + 1) * MIB).collect::<Vec<_>>();
+        assert_eq!(stretches(&reads(&[0, 1, 2, 3, 5, 6])), [0..6]);
+        assert_eq!(stretches(&reads(&[0, 2, 3, 7])), [0..1, 1..3, 3..4]);
+        assert_eq!(stretches(&reads(&[4, 4, 5])), [0..3]);
+        assert!(stretches(&[]).is_empty());
+    }
+}
