@@ -161,8 +161,15 @@ impl BucketFs {
         }
     }
 
-    /// Starts the queue and the watcher of remote changes.
+    /// Starts the queue and the watcher of remote changes, and gets access to the Hub's storage for the first read.
     pub fn start_sync(self: &Arc<Self>) {
+        let fs = self.clone();
+        self.tasks.spawn(async move {
+            let asked = fs.stop.run_until_cancelled(fs.bucket.prepare_reading()).await;
+            if let Some(Err(error)) = asked {
+                tracing::debug!(%error, "the first read asks for access again");
+            }
+        });
         if !self.config.read_only {
             let fs = self.clone();
             self.tasks.spawn(async move {

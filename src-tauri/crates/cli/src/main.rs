@@ -8,6 +8,8 @@ mod arguments;
 mod commands;
 mod format;
 mod log;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod place;
 mod server;
 mod signals;
@@ -30,6 +32,10 @@ pub type CommandResult = Result<Outcome, EngineError>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if matches!(arguments.command, Command::Mount(_) | Command::Serve(_)) {
+        memory::hold();
+    }
     log::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -5,9 +5,11 @@
 //! at both ends. So a read that would begin a fetch waits a moment for others of the same content.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::block::{BLOCK, blocks_of};
+use super::flight::Flight;
 use super::pattern::SMALL_FILE;
 use super::{Content, Look, Subject};
 
@@ -28,11 +30,16 @@ pub struct Gathering {
     began: Instant,
     due: Instant,
     reads: Vec<Range<u64>>,
+    begun: Begun,
 }
+
+/// The blocks whose fetches were begun for a gathering, by rising number. A fetch may fail before those who gathered
+/// look for it again.
+type Begun = Arc<OnceLock<Vec<(u32, Arc<Flight>)>>>;
 
 /// What becomes of a read that waits.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Wait {
+enum Wait {
     Until(Instant),
     /// This one looks at all of `reads`, sorted, on behalf of those who wait.
     Look(Vec<Range<u64>>),
@@ -41,15 +48,17 @@ pub enum Wait {
 }
 
 impl Gathering {
-    /// Adds `read` to the gathering in `at`; the first one begins it.
-    pub fn join(at: &mut Option<Gathering>, read: Range<u64>, now: Instant) {
-        let gathering = at.get_or_insert_with(|| Gathering { began: now, due: now, reads: Vec::new() });
+    /// Adds `read` to the gathering in `at`; the first one begins it. Answers where its fetches will be found.
+    fn join(at: &mut Option<Gathering>, read: Range<u64>, now: Instant) -> Begun {
+        let (reads, begun) = (Vec::new(), Begun::default());
+        let gathering = at.get_or_insert_with(|| Gathering { began: now, due: now, reads, begun });
         gathering.due = (now + MOMENT).min(gathering.began + LONGEST);
         gathering.reads.push(read);
+        gathering.begun.clone()
     }
 
     /// Asked again after each wait. Readers that go away leave their reads to those who stay, or to the next gathering.
-    pub fn next(at: &mut Option<Gathering>, now: Instant) -> Wait {
+    fn next(at: &mut Option<Gathering>, now: Instant) -> Wait {
         match at {
             Some(gathering) if now < gathering.due => Wait::Until(gathering.due),
             _ => match at.take() {
@@ -65,50 +74,48 @@ impl Gathering {
 
 impl Content {
     /// Lets a read that would begin a fetch wait for others of its breath; one of them begins the fetches of all.
-    /// Answers the blocks from the first to the last this read lacked: their fetches are its own. Empty when nothing
-    /// was to be fetched, or the read is not one of many.
+    /// Answers the read's own fetches of `blocks`, or `None` when nothing was to be fetched or the read is not one of
+    /// many.
     pub(super) async fn gather(
         &self,
         subject: &Subject,
         range: &Range<u64>,
         blocks: &Range<u32>,
-    ) -> Range<u32> {
-        if range.end - range.start < SHORTEST || subject.file_size <= SMALL_FILE {
-            return 0..0;
-        }
-        let lacking = self.lacking(subject, range, blocks).await;
-        if lacking.is_empty() {
-            return lacking;
+    ) -> Option<Vec<(u32, Arc<Flight>)>> {
+        let one_of_many = range.end - range.start >= SHORTEST && subject.file_size > SMALL_FILE;
+        if !one_of_many || !self.lacks(subject, range, blocks).await {
+            return None;
         }
         let access = self.access(&subject.key);
-        Gathering::join(&mut access.lock().gathering, range.clone(), Instant::now());
+        let begun = Gathering::join(&mut access.lock().gathering, range.clone(), Instant::now());
         loop {
             let next = Gathering::next(&mut access.lock().gathering, Instant::now());
             match next {
                 Wait::Until(due) => tokio::time::sleep_until(due.into()).await,
                 Wait::Look(reads) => {
-                    self.look_for(subject, &reads);
-                    return lacking;
+                    let _ = begun.set(self.look_for(subject, &reads));
+                    break;
                 }
-                Wait::Over => return lacking,
+                Wait::Over => break,
             }
         }
+        let of_all = begun.get().map(Vec::as_slice).unwrap_or_default();
+        Some(of_all.iter().filter(|(index, _)| blocks.contains(index)).cloned().collect())
     }
 
-    async fn lacking(&self, subject: &Subject, range: &Range<u64>, blocks: &Range<u32>) -> Range<u32> {
+    async fn lacks(&self, subject: &Subject, range: &Range<u64>, blocks: &Range<u32>) -> bool {
         let near = range.start..(range.end + LOOKED_UP).min(subject.file_size);
         let known = self.known(subject, blocks_of(&near)).await;
         self.carrier.flights.with(|table| {
             let look = Look { content: subject.key, table, known };
-            let mut absent = blocks.clone().filter(|index| look.is_absent(*index));
-            let Some(first) = absent.next() else { return 0..0 };
-            first..absent.last().unwrap_or(first) + 1
+            blocks.clone().any(|index| look.is_absent(index))
         })
     }
 
-    /// Begins the fetches of `reads`, sorted, and of what lies ahead of them. Waits for nothing, so that those who
-    /// look next find them under way.
-    fn look_for(&self, subject: &Subject, reads: &[Range<u64>]) {
+    /// Begins the fetches of `reads`, sorted, which it answers, and of what lies ahead of them. Waits for nothing, so
+    /// that those who look next find them under way.
+    fn look_for(&self, subject: &Subject, reads: &[Range<u64>]) -> Vec<(u32, Arc<Flight>)> {
+        let mut begun = Vec::new();
         for stretch in stretches(reads) {
             let mut ahead = 0;
             for read in &reads[stretch.clone()] {
@@ -116,12 +123,13 @@ impl Content {
             }
             let first = reads[stretch.start].start;
             let last = reads[stretch].iter().map(|read| read.end).max().unwrap_or(first);
-            self.depart(subject, blocks_of(&(first..last)), ahead);
+            begun.extend(self.depart(subject, blocks_of(&(first..last)), ahead));
         }
+        begun
     }
 
-    /// Begins fetches for those of `demanded`, and from there to `ahead`, that are nowhere.
-    fn depart(&self, subject: &Subject, demanded: Range<u32>, ahead: u32) {
+    /// Begins fetches for those of `demanded`, which it answers, and from there to `ahead`, that are nowhere.
+    fn depart(&self, subject: &Subject, demanded: Range<u32>, ahead: u32) -> Vec<(u32, Arc<Flight>)> {
         let scope = demanded.start..demanded.end.max(ahead);
         let errands = self.carrier.flights.with(|table| {
             // Everybody who gathered has looked up this much; should it have left memory since, they fetch alone.
@@ -130,7 +138,12 @@ impl Content {
             let absent: Vec<u32> = scope.filter(|index| look.is_absent(*index)).collect();
             self.errands(subject, table, &absent, demanded.end)
         });
+        let flights = errands.iter().flat_map(|(errand, _)| errand.delivery.flights());
+        let begun =
+            flights.filter(|(id, _)| id.index < demanded.end).map(|(id, flight)| (id.index, flight.clone()));
+        let begun = begun.collect();
         self.send_all(errands);
+        begun
     }
 }
 
@@ -169,17 +182,18 @@ mod tests {
         assert_eq!(Gathering::next(&mut at, later(6000)), Wait::Look(all));
         assert_eq!(Gathering::next(&mut at, later(6000)), Wait::Over);
         Gathering::join(&mut at, 7..9, later(7000));
+        Gathering::join(&mut at, 1..2, later(7000));
         assert_eq!(Gathering::next(&mut at, later(7000)), Wait::Until(later(7000) + MOMENT));
-        assert_eq!(Gathering::next(&mut at, later(9000)), Wait::Look(vec![7..9]));
+        assert_eq!(Gathering::next(&mut at, later(9000)), Wait::Look(vec![1..2, 7..9]));
     }
 
     #[test]
     fn neighbours_and_short_gaps_are_one_stretch() {
         const MIB: u64 = 1 << 20;
         let reads = |at: &[u64]| at.iter().map(|n| n * MIB..(n + 1) * MIB).collect::<Vec<_>>();
-        assert_eq!(stretches(&reads(&[0, 1, 2, 3, 5, 6])), [0..6]);
+        assert_eq!(stretches(&reads(&[0, 1, 2, 3, 5, 6, 99])), [0..6, 6..7]);
         assert_eq!(stretches(&reads(&[0, 2, 3, 7])), [0..1, 1..3, 3..4]);
-        assert_eq!(stretches(&reads(&[4, 4, 5])), [0..3]);
+        assert_eq!(stretches(&reads(&[4, 4, 5, 8])), [0..3, 3..4]);
         assert!(stretches(&[]).is_empty());
     }
 }

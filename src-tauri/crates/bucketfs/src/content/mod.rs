@@ -174,20 +174,22 @@ impl Content {
         range: &Range<u64>,
         blocks: Range<u32>,
     ) -> Result<Vec<Bytes>, HubError> {
-        let own = self.gather(subject, range, &blocks).await;
-        let mut ahead = if own.is_empty() { self.ahead_of(subject, range) } else { 0..0 };
+        let gathered = self.gather(subject, range, &blocks).await;
+        let mut ahead = if gathered.is_none() { self.ahead_of(subject, range) } else { 0..0 };
+        let mut own = gathered.unwrap_or_default();
         let mut have: Vec<Option<Bytes>> = vec![None; blocks.len()];
         let mut failure = None;
         for _ in 0..ATTEMPTS {
-            let missing: Vec<u32> =
-                blocks.clone().filter(|index| have[(index - blocks.start) as usize].is_none()).collect();
-            if missing.is_empty() {
+            let lacks = |index: &u32| have[(index - blocks.start) as usize].is_none();
+            let own: Vec<(u32, Arc<Flight>)> = std::mem::take(&mut own);
+            let is_own = |index: &u32| own.binary_search_by_key(index, |(own, _)| *own).is_ok();
+            let missing: Vec<u32> = blocks.clone().filter(|index| lacks(index) && !is_own(index)).collect();
+            if missing.is_empty() && own.is_empty() {
                 return Ok(have.into_iter().flatten().collect());
             }
             let mut found = self.find(subject, &missing, std::mem::take(&mut ahead)).await;
-            for (index, _, joined) in &mut found.awaited {
-                *joined &= failure.is_some() || !own.contains(index);
-            }
+            self.carrier.tally.looked_for(0, own.len());
+            found.awaited.extend(own.into_iter().map(|(index, flight)| (index, flight, false)));
             let (loaded, landed) =
                 join(self.load(subject, found.on_disk), self.await_flights(found.awaited)).await;
             for (index, bytes) in found.here.into_iter().chain(loaded).chain(landed.landed) {
@@ -233,10 +235,11 @@ impl Content {
         fresh
     }
 
-    /// Finds each of `missing` (not empty, rising) and begins fetches for those that are nowhere, together
+    /// Finds each of `missing` (rising) and begins fetches for those that are nowhere, together
     /// with those of `ahead`.
     async fn find(&self, subject: &Subject, missing: &[u32], ahead: Range<u32>) -> Found {
-        let demanded = missing[0]..missing[missing.len() - 1] + 1;
+        let (Some(first), Some(last)) = (missing.first(), missing.last()) else { return Found::default() };
+        let demanded = *first..last + 1;
         let scope = demanded.start..demanded.end.max(ahead.end);
         let known = self.known(subject, scope.clone()).await;
         let ahead = ahead.start.max(demanded.end)..ahead.end;

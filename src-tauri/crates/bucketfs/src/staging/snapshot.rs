@@ -37,6 +37,37 @@ pub struct Snapshot {
     id: FileId,
     faults: Faults,
     source: Source,
+    buffers: Arc<Buffers>,
+}
+
+/// What a snapshot is read into, again and again: as much memory as is in use at once, and none of it new each time.
+#[derive(Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+/// A buffer that goes home when its last reader has done with it.
+struct Lent {
+    bytes: Vec<u8>,
+    home: Arc<Buffers>,
+}
+
+impl Buffers {
+    fn lend(self: &Arc<Buffers>, length: usize) -> Lent {
+        let mut bytes = self.0.lock().pop().unwrap_or_default();
+        bytes.resize(length, 0);
+        Lent { bytes, home: self.clone() }
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.0.lock().push(std::mem::take(&mut self.bytes));
+    }
 }
 
 enum Source {
@@ -79,16 +110,16 @@ impl Snapshot {
 
     fn read_local(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
         self.faults.check(Step::Read, Part::Data, self.id)?;
-        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let mut lent = self.buffers.lend((range.end - range.start) as usize);
         match &self.source {
-            Source::Clone(file) => file.read_exact_at(&mut bytes, range.start)?,
+            Source::Clone(file) => file.read_exact_at(&mut lent.bytes, range.start)?,
             Source::Side { data, side } => {
-                let read = data.read_exact_at(&mut bytes, range.start);
-                side.correct(&mut bytes, range)?; // a cut is the better reason than a short read
+                let read = data.read_exact_at(&mut lent.bytes, range.start);
+                side.correct(&mut lent.bytes, range)?; // a cut is the better reason than a short read
                 read?;
             }
         }
-        Ok(Bytes::from(bytes))
+        Ok(Bytes::from_owner(lent))
     }
 
     /// The file was cut meanwhile: what is left to be read of this version is gone.
@@ -198,7 +229,14 @@ impl Staged {
             }
         };
         drop(gate);
-        Ok(Snapshot { layout, whole, id: self.id, faults: self.pool.faults().clone(), source })
+        Ok(Snapshot {
+            layout,
+            whole,
+            id: self.id,
+            faults: self.pool.faults().clone(),
+            source,
+            buffers: Arc::default(),
+        })
     }
 
     /// Before bytes of the data file are overwritten.

@@ -9,6 +9,7 @@ mod read;
 mod settings;
 mod tokens;
 mod upload;
+mod windows;
 
 use std::sync::Arc;
 

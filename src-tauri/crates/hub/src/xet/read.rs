@@ -25,6 +25,11 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, HubError>>;
 const FAILURE: &str = "Reading a file's contents failed";
 
 impl Bucket {
+    /// Gets ready for reads: the first one does not wait for access to the storage then. A bucket in use stays ready.
+    pub async fn prepare_reading(&self) -> Result<(), HubError> {
+        self.state.xet.side(Scope::Read).await.map(|_| ())
+    }
+
     /// Bytes `range` of the content `hash` of `file_size` bytes: exactly `range.len()` of them, in
     /// order, or an error. Nothing is fetched before the first poll; dropping it cancels the fetches.
     /// The wait for the next piece is bounded by [`crate::Limits::read_stall`].

@@ -16,7 +16,7 @@ use crate::config::{HubConfig, Limits};
 use crate::error::HubError;
 
 /// Shared by all buckets of a Hub. Reading and writing differ in patience: a read has a kernel waiting,
-/// an upload has a slow line and a 64 MiB body.
+/// an upload has a slow line and a body of up to 64 MiB.
 pub(crate) struct XetSettings {
     read: XetContext,
     write: XetContext,
@@ -61,6 +61,9 @@ impl XetSettings {
     }
 }
 
+/// Xorbs on their way to the storage.
+const UPLOADS_AT_ONCE: usize = 4;
+
 fn common(limits: &Limits) -> XetConfig {
     let mut xet = XetConfig::default();
     xet.telemetry.enabled = false;
@@ -89,9 +92,11 @@ fn for_reading(limits: &Limits) -> XetConfig {
 fn for_writing(limits: &Limits) -> XetConfig {
     let mut xet = for_reading(limits);
     xet.client.read_timeout = limits.upload_exchange;
-    // All uploads share these connections: with the default of two, two that hang would hold up every other.
-    xet.client.ac_initial_upload_concurrency = 8;
-    xet.client.ac_min_upload_concurrency = 4;
+    // All uploads share these connections: with the default of two, two that hang would hold up every other. Each holds
+    // what it sends in memory, and on a fast line Xet would go on to 64 of them.
+    xet.client.ac_initial_upload_concurrency = UPLOADS_AT_ONCE;
+    xet.client.ac_min_upload_concurrency = UPLOADS_AT_ONCE;
+    xet.client.ac_max_upload_concurrency = UPLOADS_AT_ONCE;
     xet.client.retry_max_attempts = 4;
     xet.client.retry_base_delay = Duration::from_millis(500);
     xet.client.retry_max_duration = Duration::from_secs(60);

@@ -21,6 +21,8 @@ use crate::token::parse_endpoint;
 /// A token is renewed this long before it ends: more than Xet's own 30 s, so that Xet never sees one it
 /// would renew again at once.
 const EARLY_SECONDS: u64 = 60;
+/// One in use is renewed beside its use when less than this part of its life is left, so that no read waits for it.
+const LAST_PART: u64 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
@@ -36,6 +38,8 @@ pub(crate) struct StorageToken {
     secret: String,
     /// Unix seconds.
     ends: u64,
+    /// From then on who uses it has it renewed.
+    ageing: u64,
 }
 
 pub(crate) struct Tokens {
@@ -52,19 +56,30 @@ impl Tokens {
 
     pub async fn get(&self, scope: Scope) -> Result<StorageToken, HubError> {
         let kept = self.kept.lock().get(&scope).cloned();
-        if let Some(token) = kept.filter(|token| token.ends > now() + EARLY_SECONDS) {
+        let now = now();
+        if let Some(token) = kept.filter(|token| token.ends > now + EARLY_SECONDS) {
+            if token.ageing <= now {
+                // Whoever comes next joins it; it ends within the deadline of a call.
+                tokio::spawn(self.renewed(scope));
+            }
             return Ok(token);
         }
+        self.renewed(scope).await
+    }
+
+    fn renewed(
+        &self,
+        scope: Scope,
+    ) -> impl Future<Output = Result<StorageToken, HubError>> + Send + 'static + use<> {
         let (http, bucket, keep) = (self.http.clone(), self.bucket.clone(), self.kept.clone());
-        let flight = self.asking.join(scope, move || {
+        self.asking.join(scope, move || {
             async move {
                 let token = ask(&http, &bucket, scope).await?;
                 keep.lock().insert(scope, token.clone());
                 Ok(token)
             }
             .boxed()
-        });
-        flight.await
+        })
     }
 
     /// Forgets the tokens: the account changed, or the storage refused one.
@@ -90,7 +105,8 @@ async fn ask(http: &Http, bucket: &BucketName, scope: Scope) -> Result<StorageTo
     let address = parse_endpoint(&wire.cas_url)
         .map_err(|e| HubError::broken("The Hub names a storage that can't be used").caused_by(e))?;
     let address = address.as_str().trim_end_matches('/').to_owned();
-    Ok(StorageToken { address, secret: wire.access_token, ends: wire.exp })
+    let ageing = wire.exp - wire.exp.saturating_sub(now()) / LAST_PART;
+    Ok(StorageToken { address, secret: wire.access_token, ends: wire.exp, ageing })
 }
 
 fn now() -> u64 {
@@ -108,5 +124,44 @@ impl TokenRefresher for Refresher {
     async fn refresh(&self) -> Result<TokenInfo, AuthError> {
         let token = self.tokens.get(self.scope).await.map_err(AuthError::token_refresh_failure)?;
         Ok((token.secret, token.ends))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use testkit::LocalHub;
+
+    use super::*;
+    use crate::{HubConfig, Limits, StaticToken};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_token_in_use_is_renewed_beside_its_use_and_an_idle_one_is_not() {
+        let (server, dir) = (LocalHub::start(), testkit::tempdir().unwrap());
+        server.create_bucket("box");
+        let config = HubConfig {
+            endpoint: url::Url::parse(server.endpoint()).unwrap(),
+            token: Arc::new(StaticToken::new(server.token(), "the test")),
+            cache_root: dir.path().to_owned(),
+            user_agent: "test".to_owned(),
+            limits: Limits::default(),
+        };
+        let tokens = Tokens::new(Http::new(config).unwrap(), BucketName::new("alice", "box"));
+        tokens.get(Scope::Read).await.unwrap();
+        assert!(tokens.kept.lock()[&Scope::Read].ageing > now(), "a new one has time");
+        tokens.kept.lock().get_mut(&Scope::Read).unwrap().ageing = 0;
+        server.reset_counters();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(server.counters().of("xet-read-token").calls, 0, "nobody uses it");
+        tokens.get(Scope::Read).await.unwrap();
+        for _ in 0..100 {
+            if tokens.kept.lock()[&Scope::Read].ageing > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokens.get(Scope::Read).await.unwrap();
+        assert_eq!(server.counters().of("xet-read-token").calls, 1, "renewed, once");
     }
 }

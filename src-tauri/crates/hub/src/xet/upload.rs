@@ -13,6 +13,7 @@ use xet_data::error::DataError;
 use xet_data::processing::{FileUploadSession, Sha256Policy, SingleFileCleaner, XetFileInfo};
 
 use super::tokens::Scope;
+use super::windows::{WINDOW, Windows};
 use super::{failure, read};
 use crate::bucket::Bucket;
 use crate::error::{ErrorClass, HubError};
@@ -41,6 +42,12 @@ pub struct UploadSession {
     session: Arc<FileUploadSession>,
     stall: Duration,
     bucket: Bucket,
+}
+
+/// How one content goes up.
+enum Way<'a> {
+    Whole(Box<SingleFileCleaner>),
+    Windows(Box<Windows<'a>>),
 }
 
 impl Bucket {
@@ -97,7 +104,10 @@ impl UploadSession {
         progress: impl Fn(u64) + Send + Sync,
     ) -> Result<Uploaded, HubError> {
         let failure = format!("Uploading “{name}” failed");
-        let mut cleaner = self.cleaner(&failure, Some((name, size)))?;
+        let mut way = match size > WINDOW {
+            true => Way::Windows(Box::new(Windows::begin(self, &failure)?)),
+            false => Way::Whole(Box::new(self.cleaner(&failure, Some((name, size)))?)),
+        };
         let mut taken = 0;
         while let Some(block) = data.next().await {
             let block =
@@ -106,14 +116,20 @@ impl UploadSession {
             if taken > size {
                 return Err(changed(name, size));
             }
-            self.moving(&failure, cleaner.add_data_from_bytes(block)).await?;
+            match &mut way {
+                Way::Whole(cleaner) => self.moving(&failure, cleaner.add_data_from_bytes(block)).await?,
+                Way::Windows(windows) => windows.take(block).await?,
+            }
             progress(taken);
         }
         if taken != size {
             return Err(changed(name, size));
         }
-        let (info, _) = self.moving(&failure, undisturbed(cleaner.finish())).await?;
-        uploaded(info).and_then(|done| if done.size == size { Ok(done) } else { Err(changed(name, size)) })
+        let done = match way {
+            Way::Whole(cleaner) => uploaded(self.moving(&failure, undisturbed(cleaner.finish())).await?.0)?,
+            Way::Windows(windows) => windows.finish().await?,
+        };
+        if done.size == size { Ok(done) } else { Err(changed(name, size)) }
     }
 
     /// Sends what is still waiting and stores the session. After `Ok` all added content is in the

@@ -59,6 +59,19 @@ async fn a_second_read_asks_for_no_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_made_ready_asks_for_no_token_at_the_first_read() {
+    let bench = Bench::new();
+    let content = sample(8, 1 << 20);
+    let stored = upload(&bench.bucket, &content).await.unwrap();
+    let bucket = bench.forgetful();
+    bucket.prepare_reading().await.unwrap();
+    bench.server.reset_counters();
+    read(&bucket, &stored.hash, stored.size, 0..4096).await.unwrap();
+    let after = bench.server.counters();
+    assert_eq!(after.of("").calls, 2, "a plan and its bytes: {after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_small_file_is_planned_once_whatever_is_read_of_it() {
     let bench = Bench::new();
     let content = sample(9, 900_000);

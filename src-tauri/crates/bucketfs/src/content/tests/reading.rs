@@ -294,6 +294,18 @@ async fn a_failed_fetch_is_an_error_now_and_another_try_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fetch_that_fails_before_its_reader_looks_is_not_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let network = Arc::new(Network::default());
+    let on = open(dir.path(), AMPLE, &network).await;
+    for number in 1..=200 {
+        network.next(Weather { fail_after: Some(0), ..Weather::default() });
+        let failed = check(&on, 1, 9 * MIB, 5 * MIB..6 * MIB).await.unwrap_err();
+        assert_eq!((failed.class, network.call_count()), (ErrorClass::Offline, number));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_survives_the_failure_of_a_fetch_it_only_joined() {
     let dir = tempfile::tempdir().unwrap();
     let network = Arc::new(Network::default());
