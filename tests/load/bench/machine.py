@@ -142,12 +142,12 @@ class Served:
 class Ours(Served):
     """`bucketbarctl serve` of a bucket, its state in memory like everybody's files."""
 
-    def __init__(self, hub, bucket, home, state=None, uploads=True):
+    def __init__(self, hub, bucket, home, state=None, uploads=True, wrapped=()):
         self.hub, self.bucket = hub, bucket
         self.state = pathlib.Path(state or home / f"state-{time.monotonic_ns()}")
         # Uploads begin when `synced` asks: a debounce in the middle of a measurement would be chance.
         debounce = 2000 if uploads else 3_600_000
-        argv = [TARGET / "bucketbarctl", "serve", bucket, "--state", self.state, "--no-keeper", "--debounce-ms", debounce, "--do-not-ask"]
+        argv = [*wrapped, TARGET / "bucketbarctl", "serve", bucket, "--state", self.state, "--no-keeper", "--debounce-ms", debounce, "--do-not-ask"]
         began = time.monotonic()
         process = Process(argv, home / "ours.log", env=hub.env)
         first = json.loads(process.first)

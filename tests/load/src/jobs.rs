@@ -1,5 +1,6 @@
 //! The jobs. Each gives figures of itself; nothing here judges them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use serde::Serialize;
 use crate::client::{Client, Handle};
 
 const BLOCK: u64 = 1 << 20;
+/// A prime that no count of files has as a factor.
+const STRIDE: u64 = 7_368_787;
 
 /// What a job did. Times are in seconds, latencies in milliseconds.
 #[derive(Debug, Default, Serialize)]
@@ -66,6 +69,12 @@ impl Clock {
 pub struct Part {
     pub offset: u64,
     pub length: Option<u64>,
+}
+
+/// Files as `scripts/bench` makes them.
+pub struct Spread {
+    pub files: u64,
+    pub per_folder: u64,
 }
 
 pub struct Load {
@@ -326,11 +335,43 @@ impl Load {
         Ok(clock.figures("getattr", 0, &self.client))
     }
 
+    /// LOOKUP and GETATTR of files in an order that jumps from folder to folder and meets each once.
+    pub async fn scatter(&self, folder: &str, all: Spread, which: Range<u64>) -> Result<Figures> {
+        ensure!(which.end <= all.files, "there are not so many files");
+        let top = self.client.walk(&self.root, folder).await?;
+        let mut folders = Vec::new();
+        for number in 0..all.files.div_ceil(all.per_folder.max(1)) {
+            folders.push(self.client.lookup(&top, &format!("{number:06}")).await?);
+        }
+        let clock = self
+            .all(which, |number| {
+                let file = number * STRIDE % all.files;
+                let dir = &folders[(file / all.per_folder.max(1)) as usize];
+                async move {
+                    let file = self.client.lookup(dir, &format!("{file:06}.bin")).await?;
+                    self.client.getattr(&file).await.map(|_| ())
+                }
+            })
+            .await?;
+        Ok(clock.figures("scatter", 0, &self.client))
+    }
+
     /// Every name below `folder`, with attributes and handles: `find`. Operations are names.
-    pub async fn list(&self, folder: &str) -> Result<Figures> {
+    pub async fn list(&self, folder: &str, times: u64) -> Result<Figures> {
         let mut clock = Clock::start();
+        let top = self.client.walk(&self.root, folder).await?;
         let mut names = 0;
-        let mut folders = vec![self.client.walk(&self.root, folder).await?];
+        for _ in 0..times {
+            names += self.list_all(&top, &mut clock).await?;
+        }
+        let mut figures = clock.figures("list", 0, &self.client);
+        figures.operations = names;
+        Ok(figures)
+    }
+
+    async fn list_all(&self, top: &Handle, clock: &mut Clock) -> Result<u64> {
+        let mut names = 0;
+        let mut folders = vec![top.clone()];
         while !folders.is_empty() {
             let level = std::mem::take(&mut folders);
             let mut lists =
@@ -341,9 +382,7 @@ impl Load {
                 took.into_iter().for_each(|took| clock.note(took));
             }
         }
-        let mut figures = clock.figures("list", 0, &self.client);
-        figures.operations = names;
-        Ok(figures)
+        Ok(names)
     }
 
     async fn list_one(&self, folder: Handle) -> Result<(u64, Vec<Handle>, Vec<Duration>)> {

@@ -9,7 +9,7 @@ mod xdr;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use client::Client;
-use jobs::{Load, Part};
+use jobs::{Load, Part, Spread};
 
 /// A wire-level NFSv3 load generator: many calls in flight on one connection, as a kernel sends them.
 #[derive(Parser)]
@@ -111,7 +111,26 @@ enum Job {
         count: u64,
     },
     /// Lists everything below a folder with READDIRPLUS.
-    List { folder: String },
+    List {
+        folder: String,
+        /// So often, one after the other.
+        #[arg(long, default_value_t = 1)]
+        times: u64,
+    },
+    /// LOOKUP and GETATTR of files all over folders, each file once: `FOLDER/000012/001234.bin`.
+    Scatter {
+        folder: String,
+        /// Files there are.
+        #[arg(long)]
+        files: u64,
+        #[arg(long, default_value_t = 1000)]
+        per_folder: u64,
+        /// So many were touched before.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        #[arg(long, default_value_t = 100)]
+        count: u64,
+    },
     /// LOOKUP again and again.
     Lookup {
         path: String,
@@ -145,7 +164,10 @@ async fn main() -> Result<()> {
         Job::Fetch { folder, count } => load.fetch(&folder, count).await,
         Job::Lookup { path, count } => load.lookup(&path, count).await,
         Job::Remove { folder, count } => load.remove(&folder, count).await,
-        Job::List { folder } => load.list(&folder).await,
+        Job::List { folder, times } => load.list(&folder, times).await,
+        Job::Scatter { folder, files, per_folder, from, count } => {
+            load.scatter(&folder, Spread { files, per_folder }, from..from + count).await
+        }
         Job::Getattr { path, count } => load.getattr(&path, count).await,
     };
     println!("{}", serde_json::to_string(&figures.context("the job failed")?)?);

@@ -50,6 +50,13 @@ pub enum Kind {
     Symlink,
 }
 
+impl Kind {
+    /// A folder's own entry and `.`; there are no hard links.
+    pub fn nlink(self) -> u32 {
+        if self == Kind::Directory { 2 } else { 1 }
+    }
+}
+
 /// All attributes of one object at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attr {

@@ -45,6 +45,10 @@ impl Outside<'_> {
 pub struct Sighting {
     /// Key components of the folder, each a file's or a folder's.
     pub keys: HashSet<(String, Kind)>,
+    /// A page has been taken in.
+    begun: bool,
+    /// The folder held nothing before the first page; `keys` is not complete then.
+    all_new: bool,
     /// Files whose content others replaced or deleted: a saved copy of the old content must not be read any
     /// more.
     pub overtaken: Vec<FileId>,
@@ -69,6 +73,11 @@ pub fn take_page(
     let mut changed = false;
     // A folder that had this name was moved away here: until the Hub has heard, what is unknown here went along.
     let overlaid = query::is_overlaid(tx.db(), folder, place)?;
+    if !sighting.begun {
+        sighting.begun = true;
+        sighting.all_new = query::is_empty(tx.db(), folder.id)?;
+    }
+    let mut newcomers = Newcomers::of(tx, folder, overlaid, outside)?;
     for entry in page {
         let path = entry.path().trim_end_matches('/');
         let Some(key) = component(path, place) else {
@@ -76,6 +85,16 @@ pub fn take_page(
             continue;
         };
         let kind = if matches!(entry, TreeEntry::File(_)) { Kind::File } else { Kind::Directory };
+        if newcomers.is_one(tx, folder, key)? {
+            let mut child = tx.new_node(folder.id, key.as_bytes(), kind, Layer::Bucket)?;
+            describe(&mut child, entry, outside);
+            tx.put_new(&child)?;
+            changed = true;
+            if !sighting.all_new {
+                sighting.keys.insert((key.to_owned(), kind));
+            }
+            continue;
+        }
         sighting.keys.insert((key.to_owned(), kind));
         if outside.settled.contains(path) {
             continue;
@@ -85,11 +104,59 @@ pub fn take_page(
             continue;
         }
         changed |= match entry {
-            TreeEntry::Directory { .. } => take_folder(tx, folder, key, path, outside)?,
-            TreeEntry::File(file) => take_file(tx, folder, key, file, outside, sighting)?,
+            TreeEntry::Directory { .. } => take_folder(tx, folder, key, (path, entry), outside)?,
+            TreeEntry::File(file) => take_file(tx, folder, key, (file, entry), outside, sighting)?,
         };
     }
     Ok(changed)
+}
+
+/// Tells names that nothing here knows of from all others, with as few questions as it takes: most of a listing are
+/// such names.
+struct Newcomers {
+    /// Nothing here was moved, removed or changed in a way that the Hub may not have heard of.
+    possible: bool,
+    /// The folder held nothing when the page began, and holds since then what is in `seen`.
+    empty: bool,
+    /// Names of this page, in the form in which they are compared.
+    seen: HashSet<Vec<u8>>,
+}
+
+impl Newcomers {
+    fn of(tx: &Tx<'_>, folder: &Node, overlaid: bool, outside: &Outside<'_>) -> Result<Self> {
+        let possible = !overlaid
+            && outside.settled.is_empty()
+            && !query::any_deletes(tx.db())?
+            && !query::any_displaced(tx.db())?;
+        let empty = possible && query::is_empty(tx.db(), folder.id)?;
+        Ok(Newcomers { possible, empty, seen: HashSet::new() })
+    }
+
+    /// The key can be shown as it is, and nothing here stands for it or has its name.
+    fn is_one(&mut self, tx: &Tx<'_>, folder: &Node, key: &str) -> Result<bool> {
+        if !self.possible || key.len() > NAME_MAX {
+            self.empty = false; // it may be shown under a name that is another's key
+            return Ok(false);
+        }
+        if self.empty {
+            self.empty = self.seen.insert(query::folded(key.as_bytes()));
+            return Ok(self.empty);
+        }
+        Ok(query::child(tx.db(), folder.id, key.as_bytes())?.is_none())
+    }
+}
+
+/// What a listing says of a file or folder that is new here.
+fn describe(child: &mut Node, entry: &TreeEntry, outside: &Outside<'_>) {
+    child.place = Place::Inherited;
+    (child.uid, child.gid) = (outside.uid, outside.gid);
+    if let TreeEntry::File(file) = entry {
+        child.size = file.size;
+        child.base = Some(Content { hash: file.xet_hash.clone(), size: file.size });
+        if let Some(mtime) = file.mtime_ms.or(file.uploaded_at_ms).map(Timestamp::from_ms) {
+            (child.mtime, child.ctime, child.atime) = (mtime, mtime, mtime);
+        }
+    }
 }
 
 /// What stands at the key is a file or folder of ours that was moved away from it here, and the Hub has not heard.
@@ -114,6 +181,9 @@ pub fn take_away_unseen(
     outside: &Outside<'_>,
     sighting: &mut Sighting,
 ) -> Result<bool> {
+    if sighting.all_new {
+        return Ok(false); // nothing was here that could be gone
+    }
     let mut changed = false;
     for mut child in tx.all_children(folder.id)? {
         let Some(key) = child.key().map(str::to_owned) else { continue };
@@ -187,7 +257,13 @@ fn folder_vanished(
     Ok(!keeps)
 }
 
-fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, path: &str, outside: &Outside<'_>) -> Result<bool> {
+fn take_folder(
+    tx: &mut Tx<'_>,
+    parent: &Node,
+    key: &str,
+    (path, entry): (&str, &TreeEntry),
+    outside: &Outside<'_>,
+) -> Result<bool> {
     match query::child_by_key(tx.db(), parent.id, key, Kind::Directory)? {
         Some(mut child) => {
             if child.place == Place::Nowhere {
@@ -209,9 +285,8 @@ fn take_folder(tx: &mut Tx<'_>, parent: &Node, key: &str, path: &str, outside: &
             }
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::Directory, Layer::Bucket)?;
             name_it(tx, &mut child, key)?;
-            child.place = Place::Inherited;
-            (child.uid, child.gid) = (outside.uid, outside.gid);
-            tx.put(&child)?;
+            describe(&mut child, entry, outside);
+            tx.put_new(&child)?;
             Ok(true)
         }
     }
@@ -225,7 +300,7 @@ fn take_file(
     tx: &mut Tx<'_>,
     parent: &Node,
     key: &str,
-    file: &FileEntry,
+    (file, entry): (&FileEntry, &TreeEntry),
     outside: &Outside<'_>,
     sighting: &mut Sighting,
 ) -> Result<bool> {
@@ -266,14 +341,8 @@ fn take_file(
         None => {
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::File, Layer::Bucket)?;
             name_it(tx, &mut child, key)?;
-            child.place = Place::Inherited;
-            child.size = content.size;
-            child.base = Some(content);
-            (child.uid, child.gid) = (outside.uid, outside.gid);
-            if let Some(mtime) = file.mtime_ms.or(file.uploaded_at_ms).map(Timestamp::from_ms) {
-                (child.mtime, child.ctime, child.atime) = (mtime, mtime, mtime);
-            }
-            tx.put(&child)?;
+            describe(&mut child, entry, outside);
+            tx.put_new(&child)?;
             Ok(true)
         }
     }

@@ -97,7 +97,7 @@ impl Node {
             id: self.id,
             kind: self.kind,
             mode: self.mode,
-            nlink: if self.kind == Kind::Directory { 2 } else { 1 },
+            nlink: self.kind.nlink(),
             uid: self.uid,
             gid: self.gid,
             size: self.size,
@@ -131,8 +131,16 @@ impl Node {
     }
 }
 
-pub(super) const COLUMNS: &str = "id, parent, name, key, kind, layer, gone, mode, uid, gid, size, atime, mtime, \
-     ctime, base_hash, base_size, place, place_path, expect, verifier, target, listed";
+/// What [`from_row`] reads, for statements that are whole when the program is built.
+macro_rules! columns {
+    () => {
+        "id, parent, name, key, kind, layer, gone, mode, uid, gid, size, atime, mtime, ctime, base_hash, base_size, place, \
+         place_path, expect, verifier, target, listed"
+    };
+}
+pub(super) use columns;
+
+pub(super) const COLUMNS: &str = columns!();
 
 pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Node> {
     let base_hash: Option<String> = row.get(14)?;

@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS deletes(
 );
 -- Answers of calls that must not be done twice.
 CREATE TABLE IF NOT EXISTS replies(
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  seq INTEGER PRIMARY KEY,
   key BLOB NOT NULL,
   reply BLOB NOT NULL
 );
@@ -115,6 +115,8 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
     let db = Connection::open(path)?;
     configure(&db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
+    // What a savepoint may have to undo would go to a file in /tmp beyond 64 KiB, with a system call a page.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found != 0 && found != VERSION {
         return Err(foreign(found));

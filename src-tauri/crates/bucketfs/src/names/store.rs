@@ -5,6 +5,7 @@
 //! brought up to date between the commit and the acknowledgement, under `apply`, which readers hold while
 //! they fill it: an old row can't be put back after the commit that changed it.
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -44,6 +45,9 @@ pub struct NameStore {
 
 struct Shared {
     cache: Cache<FileId, Arc<Node>>,
+    /// Which row had this name (its hash) in this folder when somebody asked.
+    by_name: Cache<(FileId, u64), FileId>,
+    hasher: RandomState,
     apply: RwLock<()>,
     /// Transactions committed, and how many of them are on stable storage.
     committed: AtomicU64,
@@ -58,9 +62,14 @@ struct Writer {
     faults: Faults,
     /// A sync failed: what it was to bring may never reach the disk by a later one.
     suspect: bool,
+    /// The batch's transaction has begun, and what came of that.
+    begun: bool,
+    begin_failed: Option<Error>,
     shared: Arc<Shared>,
     /// Answers to give when the transaction is committed (or has failed).
     waiting: Vec<Answer>,
+    /// Who waits for a sync of the transactions up to a number: one sync after the batch serves all.
+    syncs: Vec<(u64, oneshot::Sender<Result<()>>)>,
     touched: Vec<FileId>,
 }
 
@@ -70,6 +79,8 @@ impl NameStore {
         let ids = Ids::open(ids, query::highest_id(&db)?)?;
         let shared = Arc::new(Shared {
             cache: Cache::new(CACHED_NODES),
+            by_name: Cache::new(CACHED_NODES),
+            hasher: RandomState::new(),
             apply: RwLock::new(()),
             committed: AtomicU64::new(0),
             synced: AtomicU64::new(0),
@@ -82,8 +93,11 @@ impl NameStore {
             faults,
             shared: shared.clone(),
             waiting: Vec::new(),
+            syncs: Vec::new(),
             touched: Vec::new(),
             suspect: false,
+            begun: false,
+            begin_failed: None,
         };
         let thread = std::thread::Builder::new()
             .name("names".into())
@@ -116,9 +130,7 @@ impl NameStore {
             return Ok(());
         }
         let (answer, wait) = oneshot::channel();
-        self.post(Box::new(move |writer| {
-            let _ = answer.send(writer.sync(target));
-        }))?;
+        self.post(Box::new(move |writer| writer.syncs.push((target, answer))))?;
         wait.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -140,6 +152,27 @@ impl NameStore {
         Ok(found)
     }
 
+    /// The child called `name`, as [`query::child`] finds it, as of the last acknowledged change.
+    pub fn child(&self, parent: FileId, name: &[u8]) -> Result<Option<Arc<Node>>> {
+        let place = (parent, self.shared.hasher.hash_one(name));
+        // No entry is ever taken back. Names are unique in a folder: the row that has this one now is the child.
+        if let Some(id) = self.shared.by_name.get(&place)
+            && let Some(node) = self.shared.cache.get(&id)
+            && node.parent == parent
+            && node.name == name
+            && !node.gone
+        {
+            return Ok(Some(node));
+        }
+        let _fill = self.shared.apply.read();
+        let found = self.ask(|db| query::child(db, parent, name))?.map(Arc::new);
+        if let Some(node) = found.as_ref().filter(|node| node.name == name) {
+            self.shared.cache.insert(node.id, node.clone());
+            self.shared.by_name.insert(place, node.id);
+        }
+        Ok(found)
+    }
+
     /// Asks the database; sees every acknowledged change.
     pub fn ask<T>(&self, question: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let pooled = self.readers.lock().pop();
@@ -153,6 +186,14 @@ impl NameStore {
             readers.push(db);
         }
         answer
+    }
+
+    /// The same for many questions: all see one state, and the file is locked once for all.
+    pub fn ask_at_once<T>(&self, questions: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.ask(|db| {
+            let state = db.unchecked_transaction()?;
+            questions(&state)
+        })
     }
 
     /// Ends the writer after what was posted before; the database is closed on return.
@@ -187,10 +228,6 @@ fn closed() -> Error {
 impl Writer {
     fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
         while let Some(first) = inbox.blocking_recv() {
-            let begun = self.db.execute_batch("BEGIN IMMEDIATE");
-            if let Err(error) = &begun {
-                tracing::error!(%error, "the state database took no transaction");
-            }
             first(&mut self);
             for _ in 1..BATCH {
                 match inbox.try_recv() {
@@ -198,11 +235,28 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            self.commit(begun.err().map(Error::from));
+            self.commit();
+            self.answer_syncs();
         }
         if let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the state database was not checkpointed at the end");
         }
+    }
+
+    /// The batch's first change begins its transaction.
+    fn begin(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.begin_failed = self.execute("BEGIN IMMEDIATE").err();
+            if let Some(error) = &self.begin_failed {
+                tracing::error!(%error, "the state database took no transaction");
+            }
+        }
+    }
+
+    fn execute(&self, sql: &str) -> Result<()> {
+        self.db.prepare_cached(sql)?.execute([])?;
+        Ok(())
     }
 
     /// One change inside the batch's transaction, in a savepoint of its own: its failure undoes it alone.
@@ -211,6 +265,7 @@ impl Writer {
         change: impl FnOnce(&mut Tx<'_>) -> Result<T>,
         answer: oneshot::Sender<Result<T>>,
     ) {
+        self.begin();
         let outcome = self.in_savepoint(change);
         self.waiting.push(Box::new(move |failed| {
             let outcome = match failed {
@@ -222,7 +277,7 @@ impl Writer {
     }
 
     fn in_savepoint<T>(&mut self, change: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        self.db.execute_batch("SAVEPOINT one")?;
+        self.execute("SAVEPOINT one")?;
         let mut tx = Tx { db: &self.db, ids: &self.ids, touched: Vec::new() };
         // A panic in one change must not take the writer (and with it every bucket name) along.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| change(&mut tx)))
@@ -232,15 +287,22 @@ impl Writer {
         let touched = tx.touched;
         match &outcome {
             Ok(_) => {
-                self.db.execute_batch("RELEASE one")?;
+                self.execute("RELEASE one")?;
                 self.touched.extend(touched);
             }
-            Err(_) => self.db.execute_batch("ROLLBACK TO one; RELEASE one")?,
+            Err(_) => {
+                self.execute("ROLLBACK TO one")?;
+                self.execute("RELEASE one")?;
+            }
         }
         outcome
     }
 
-    fn commit(&mut self, begin_failed: Option<Error>) {
+    fn commit(&mut self) {
+        if !std::mem::take(&mut self.begun) {
+            return;
+        }
+        let begin_failed = self.begin_failed.take();
         let failed = {
             let _apply = self.shared.apply.write();
             let failed = begin_failed.or_else(|| self.commit_to_wal().err());
@@ -263,27 +325,43 @@ impl Writer {
         self.faults
             .check(Step::Write, Part::Database, ROOT)
             .map_err(|error| Error::disk("writing the state database", &error))?;
-        Ok(self.db.execute_batch("COMMIT")?)
+        self.execute("COMMIT")
+    }
+
+    /// One sync for all who wait; a failed one is told to all whom it was to serve.
+    fn answer_syncs(&mut self) {
+        if self.syncs.is_empty() {
+            return;
+        }
+        let synced = self.shared.synced.load(Ordering::Acquire);
+        let (now_needed, done): (Vec<_>, Vec<_>) =
+            self.syncs.drain(..).partition(|(target, _)| *target > synced);
+        for (_, answer) in done {
+            let _ = answer.send(Ok(()));
+        }
+        if now_needed.is_empty() {
+            return;
+        }
+        let outcome = self.sync();
+        for (_, answer) in now_needed {
+            let _ = answer.send(outcome.clone());
+        }
     }
 
     /// On `Ok` the WAL, or the database that has taken it in, is on stable storage.
-    fn sync(&mut self, target: u64) -> Result<()> {
-        if self.shared.synced.load(Ordering::Acquire) >= target {
-            return Ok(());
-        }
-        self.commit(None);
+    fn sync(&mut self) -> Result<()> {
         let now = self.shared.committed.load(Ordering::Acquire);
         let outcome = self.sync_wal();
         // Where a sync fails, the kernel calls the lost pages clean: no later one would write them.
         self.suspect = outcome.is_err();
         match &outcome {
-            Ok(()) => self.shared.failed_syncs.store(0, Ordering::Relaxed),
+            Ok(()) => {
+                self.shared.failed_syncs.store(0, Ordering::Relaxed);
+                self.shared.synced.store(now, Ordering::Release);
+            }
             Err(_) => _ = self.shared.failed_syncs.fetch_add(1, Ordering::Relaxed),
         }
-        let begun = self.db.execute_batch("BEGIN IMMEDIATE");
-        outcome?;
-        self.shared.synced.store(now, Ordering::Release);
-        Ok(begun?)
+        outcome
     }
 
     /// A FULL transaction syncs every frame before its own. After a failure all frames are taken into the
@@ -303,12 +381,115 @@ impl Writer {
             }
         }
         self.db.pragma_update(None, "synchronous", "FULL")?;
-        let written = self.db.execute(
+        let written = self.execute(
             "INSERT INTO meta(name, value) VALUES ('synced', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1",
-            [],
         );
         self.db.pragma_update(None, "synchronous", "NORMAL")?;
-        written?;
-        Ok(())
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::Kind;
+    use crate::names::{Layer, merge};
+
+    #[tokio::test]
+    async fn a_child_is_found_under_the_name_it_has_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = NameStore::open(&dir.path().join("names.db"), &dir.path().join("ids"), Faults::default())
+            .unwrap();
+        names.change(|tx| merge::ensure_fixed(tx, "", 0, 0)).await.unwrap();
+        let make = async |name: &'static str| {
+            let made = names.change(move |tx| {
+                let node = tx.new_node(ROOT, name.as_bytes(), Kind::File, Layer::Bucket)?;
+                tx.put_new(&node)?;
+                Ok(node.id)
+            });
+            made.await.unwrap()
+        };
+        let find = |name: &str| names.child(ROOT, name.as_bytes()).unwrap().map(|node| node.id);
+        assert_eq!(find("a"), None);
+        let first = make("a").await;
+        for _ in 0..2 {
+            assert_eq!(find("a"), Some(first), "asked, then remembered");
+        }
+        let rename = names.change(move |tx| {
+            let mut node = tx.live(first)?;
+            node.name = b"b".to_vec();
+            tx.put(&node)
+        });
+        rename.await.unwrap();
+        assert_eq!((find("a"), find("b")), (None, Some(first)));
+        let second = make("a").await;
+        assert_eq!((find("a"), find("b")), (Some(second), Some(first)));
+        names.change(move |tx| tx.erase(second)).await.unwrap();
+        assert_eq!(find("a"), None);
+        let bury = names.change(move |tx| {
+            let mut node = tx.live(first)?;
+            node.gone = true;
+            tx.put(&node)
+        });
+        bury.await.unwrap();
+        assert_eq!(find("b"), None);
+        assert!(names.node(first).unwrap().unwrap().gone, "its handle stays good");
+    }
+
+    #[tokio::test]
+    async fn a_put_changes_the_row_whether_or_not_an_index_is_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = NameStore::open(&dir.path().join("names.db"), &dir.path().join("ids"), Faults::default())
+            .unwrap();
+        let made = names.change(|tx| {
+            let node = tx.new_node(ROOT, b"x", Kind::File, Layer::Bucket)?;
+            tx.put(&node)?;
+            Ok(node)
+        });
+        let mut node = made.await.unwrap();
+        let steps: [fn(&mut Node); 6] = [
+            |node| node.size = 7,
+            |node| node.place = crate::names::Place::At("k".into()),
+            |node| node.listed = true,
+            |node| node.key = Some("k".into()),
+            |node| node.mode = 0o600,
+            |node| node.gone = true,
+        ];
+        for step in steps {
+            step(&mut node);
+            let put = node.clone();
+            names.change(move |tx| tx.put(&put)).await.unwrap();
+            assert_eq!(*names.node(node.id).unwrap().unwrap(), node);
+        }
+    }
+
+    #[tokio::test]
+    async fn many_syncs_are_one_and_a_failed_one_is_everybodys() {
+        use crate::faults::{Harm, Order};
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::default();
+        let names =
+            NameStore::open(&dir.path().join("names.db"), &dir.path().join("ids"), faults.clone()).unwrap();
+        let change = async || names.change(|tx| merge::ensure_fixed(tx, "", 0, 0)).await;
+        change().await.unwrap();
+        let harm = Harm::Io;
+        faults.order(Order {
+            step: Step::Sync,
+            part: Some(Part::Database),
+            file: None,
+            harm,
+            times: Some(1),
+        });
+        // The writer is held up until both wait.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        names.post(Box::new(move |_| drop(held.recv()))).unwrap();
+        let (first, second, ()) = tokio::join!(names.sync(), names.sync(), async {
+            tokio::task::yield_now().await;
+            release.send(()).unwrap();
+        });
+        assert!(first.is_err() && second.is_err(), "{first:?} {second:?}");
+        assert_eq!(names.failed_syncs(), 1);
+        names.sync().await.unwrap();
+        assert_eq!(names.failed_syncs(), 0);
     }
 }

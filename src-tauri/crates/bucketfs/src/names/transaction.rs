@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::ids::Ids;
-use super::node::{COLUMNS, Content, Layer, Node, Place};
+use super::node::{Content, Layer, Node, Place, columns};
 use super::{commits, query};
 use crate::attr::{FileId, Kind, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -65,27 +65,75 @@ impl Tx<'_> {
         Ok(Node::new(self.ids.take()?, parent, name, kind, layer))
     }
 
+    /// The row as it is now, new or not.
     pub fn put(&mut self, node: &Node) -> Result<()> {
-        let (place, place_path) = match &node.place {
-            Place::Nowhere => (0i64, None),
-            Place::Inherited => (1, None),
-            Place::At(path) => (2, Some(path)),
-        };
+        if !self.put_unindexed(node)? {
+            self.put_all(node)?;
+        }
+        self.touched.push(node.id);
+        Ok(())
+    }
+
+    /// The row of a node that has none yet.
+    pub fn put_new(&mut self, node: &Node) -> Result<()> {
+        self.put_all(node)?;
+        self.touched.push(node.id);
+        Ok(())
+    }
+
+    /// Most changes move nothing that an index holds. SQLite takes every index's entry out and puts it back for a
+    /// column that is set, whether or not it changes: here none is. `false` when there is no such row.
+    fn put_unindexed(&mut self, node: &Node) -> Result<bool> {
+        let (place, place_path) = place_columns(&node.place);
+        let sql = "UPDATE nodes SET (mode, uid, gid, size, atime, mtime, ctime, base_hash, base_size, expect, verifier, \
+             target, listed) = (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14) WHERE id = ?1 AND parent = ?15 AND name = ?16 \
+             AND key IS ?17 AND kind = ?18 AND layer = ?19 AND gone = ?20 AND place = ?21 AND place_path IS ?22";
+        let changed = self.db.prepare_cached(sql)?.execute(params![
+            node.id,
+            node.mode,
+            node.uid,
+            node.gid,
+            node.size as i64,
+            node.atime,
+            node.mtime,
+            node.ctime,
+            node.base.as_ref().map(|base| &base.hash),
+            node.base.as_ref().map(|base| base.size as i64),
+            node.expect,
+            node.verifier.as_ref().map(|v| v.as_slice()),
+            node.target,
+            node.listed,
+            node.parent,
+            node.name,
+            node.key,
+            node.kind,
+            layer_column(node.layer),
+            node.gone,
+            place,
+            place_path,
+        ])?;
+        Ok(changed > 0)
+    }
+
+    fn put_all(&mut self, node: &Node) -> Result<()> {
+        let (place, place_path) = place_columns(&node.place);
         // By its number alone: a name that another row has is an error, and never the end of that row.
-        let sql = format!(
-            "INSERT INTO nodes({COLUMNS}, folded) VALUES \
+        let sql = concat!(
+            "INSERT INTO nodes(",
+            columns!(),
+            ", folded) VALUES \
              (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23) \
              ON CONFLICT(id) DO UPDATE SET (parent, name, key, kind, layer, gone, mode, uid, gid, size, atime, mtime, \
              ctime, base_hash, base_size, place, place_path, expect, verifier, target, listed, folded) = \
              (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)"
         );
-        self.db.prepare_cached(&sql)?.execute(params![
+        self.db.prepare_cached(sql)?.execute(params![
             node.id,
             node.parent,
             node.name,
             node.key,
             node.kind,
-            if node.layer == Layer::Bucket { 0i64 } else { 1 },
+            layer_column(node.layer),
             node.gone,
             node.mode,
             node.uid,
@@ -104,7 +152,6 @@ impl Tx<'_> {
             node.listed,
             query::folded(&node.name),
         ])?;
-        self.touched.push(node.id);
         Ok(())
     }
 
@@ -118,9 +165,20 @@ impl Tx<'_> {
     /// Moves the folder's clock: the kernel's only sign that its names changed.
     pub fn touch_folder(&mut self, id: FileId) -> Result<Node> {
         let mut folder = self.live(id)?;
-        folder.touch();
-        self.put(&folder)?;
+        self.touch(&mut folder)?;
         Ok(folder)
+    }
+
+    /// The same for a folder whose row is at hand.
+    pub fn touch(&mut self, folder: &mut Node) -> Result<()> {
+        folder.touch();
+        self.db.prepare_cached("UPDATE nodes SET mtime = ?2, ctime = ?3 WHERE id = ?1")?.execute(params![
+            folder.id,
+            folder.mtime,
+            folder.ctime
+        ])?;
+        self.touched.push(folder.id);
+        Ok(())
     }
 
     /// Notes that the key is to be deleted on the Hub, where it holds `hash`.
@@ -213,5 +271,20 @@ impl Tx<'_> {
         node.place =
             if inherited.as_deref() == Some(path) { Place::Inherited } else { Place::At(path.to_owned()) };
         Ok(())
+    }
+}
+
+fn place_columns(place: &Place) -> (i64, Option<&str>) {
+    match place {
+        Place::Nowhere => (0, None),
+        Place::Inherited => (1, None),
+        Place::At(path) => (2, Some(path)),
+    }
+}
+
+fn layer_column(layer: Layer) -> i64 {
+    match layer {
+        Layer::Bucket => 0,
+        Layer::Local => 1,
     }
 }

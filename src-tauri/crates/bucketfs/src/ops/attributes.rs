@@ -27,9 +27,13 @@ impl BucketFs {
     }
 
     pub(crate) fn attr_of(&self, node: &Node) -> Attr {
-        let mut attr = node.attr();
-        if node.kind == Kind::File
-            && let Some(staged) = self.staging.get(node.id)
+        self.as_staged(node.attr())
+    }
+
+    /// A row's attributes, with size and time of its staged copy where there is one.
+    pub(crate) fn as_staged(&self, mut attr: Attr) -> Attr {
+        if attr.kind == Kind::File
+            && let Some(staged) = self.staging.get(attr.id)
         {
             let (size, mtime) = staged.with_layout(|layout| (layout.size, layout.mtime));
             merge_staged(&mut attr, size, mtime);

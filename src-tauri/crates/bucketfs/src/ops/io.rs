@@ -114,17 +114,29 @@ impl BucketFs {
                 Err(error) if error.kind == ErrorKind::Slow => return Err(error), // the client keeps its bytes
                 Err(error) => return Err(self.write_failed(&node, range, error).await),
             };
-            let staged = match self.staged_for_change(&node).await {
-                Ok(staged) => staged,
+            let (known, fs) = match self.known_staged(&node).await {
+                Ok(known) => known,
                 Err(error) => return Err(self.write_failed(&node, range, error).await),
             };
-            let bytes = data.clone();
+            let (bytes, id) = (data.clone(), node.id);
+            // One turn on a blocking thread, also for the first WRITE, which makes the copy.
             let outcome = blocking(move || {
+                let staged = match known {
+                    Some(staged) => staged,
+                    None => match fs.make_staged(id) {
+                        Ok(staged) => staged,
+                        Err(error) => return Ok(Err(error)),
+                    },
+                };
                 let outcome = staged.write(offset, &bytes, durable);
                 drop(promise); // the file system counts them now
-                Ok(outcome)
+                Ok(Ok(outcome))
             })
             .await?;
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(error) => return Err(self.write_failed(&node, range, error).await),
+            };
             match outcome {
                 Ok(moved) => {
                     if durable && let Err(error) = self.sync_names().await {
@@ -214,31 +226,39 @@ impl BucketFs {
 
     /// The file's staged copy, made from the Hub's content if it has none. No byte is downloaded.
     pub(crate) async fn staged_for_change(&self, node: &Arc<Node>) -> Result<Arc<Staged>> {
-        let mut node = node.clone();
+        match self.known_staged(node).await? {
+            (Some(staged), _) => Ok(staged),
+            (None, fs) => {
+                let id = node.id;
+                blocking(move || fs.make_staged(id)).await
+            }
+        }
+    }
+
+    /// The staged copy there is, of a file that is where it can be changed.
+    async fn known_staged(&self, node: &Arc<Node>) -> Result<(Option<Arc<Staged>>, Arc<BucketFs>)> {
         if node.gone {
-            node = self.revive(node.id).await?;
+            self.revive(node.id).await?;
         }
-        if let Some(staged) = self.staging.get(node.id) {
-            return Ok(staged);
-        }
-        let (fs, id) = (self.this()?, node.id);
-        blocking(move || {
-            fs.staging.get_or_create(id, || {
-                // As it is now: the copy there was may just have been given up, and its content is another's base.
-                let node = fs.live(id)?;
-                let birth = Birth {
-                    id,
-                    path: fs.path_of(&node),
-                    mode: node.mode,
-                    local: node.layer == Layer::Local,
-                    base_hash: node.base.as_ref().map(|base| base.hash.clone()),
-                    base_size: node.base.as_ref().map_or(0, |base| base.size),
-                    boot: fs.config.boot.clone(),
-                };
-                Ok((birth, Layout::of_base(node.base.clone(), node.size, node.mtime)))
-            })
+        Ok((self.staging.get(node.id), self.this()?))
+    }
+
+    /// Blocks on the local disk.
+    fn make_staged(&self, id: FileId) -> Result<Arc<Staged>> {
+        self.staging.get_or_create(id, || {
+            // As it is now: the copy there was may just have been given up, and its content is another's base.
+            let node = self.live(id)?;
+            let birth = Birth {
+                id,
+                path: self.path_of(&node),
+                mode: node.mode,
+                local: node.layer == Layer::Local,
+                base_hash: node.base.as_ref().map(|base| base.hash.clone()),
+                base_size: node.base.as_ref().map_or(0, |base| base.size),
+                boot: self.config.boot.clone(),
+            };
+            Ok((birth, Layout::of_base(node.base.clone(), node.size, node.mtime)))
         })
-        .await
     }
 }
 

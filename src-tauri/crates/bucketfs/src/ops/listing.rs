@@ -43,13 +43,13 @@ impl BucketFs {
         // SQLite counts in signed 64 bits: a larger cookie, which is none of ours, must not begin anew.
         let after = FileId(cookie.clamp(DOT_DOT, i64::MAX as u64));
         // One more than wanted tells whether this is the end.
-        let mut children = self.names.ask(|db| query::children(db, dir, after, limit + 1))?;
+        let mut children = self.names.ask(|db| query::entries(db, dir, after, limit + 1))?;
         let end = children.len() <= limit;
         children.truncate(limit);
-        entries.extend(children.into_iter().map(|child| Entry {
-            cookie: child.id.0,
-            attr: self.attr_of(&child),
-            name: child.name,
+        entries.extend(children.into_iter().map(|(name, attr)| Entry {
+            cookie: attr.id.0,
+            attr: self.as_staged(attr),
+            name,
         }));
         Ok(Page { entries, end, dir: self.attr_of(&folder) })
     }
@@ -67,10 +67,11 @@ impl BucketFs {
         if !litter::is_litter(name) {
             self.listed_folder(dir).await?;
         }
+        if !inside {
+            return Ok(());
+        }
         match self.names.ask(|db| query::child(db, dir, name))? {
-            Some(child) if inside && child.kind == Kind::Directory => {
-                self.listed_folder(child.id).await.map(|_| ())
-            }
+            Some(child) if child.kind == Kind::Directory => self.listed_folder(child.id).await.map(|_| ()),
             _ => Ok(()),
         }
     }

@@ -42,13 +42,13 @@ impl BucketFs {
             _ => {}
         }
         // Local names need no listing: Finder asks for `._x` beside every file.
-        let known = self.names.ask(|db| query::child(db, dir, name))?;
+        let known = self.names.child(dir, name)?;
         if let Some(child) = known.filter(|child| folder.listed || child.layer == Layer::Local) {
             self.listings.looked_at(self, &folder);
             return Ok(self.attr_of(&child));
         }
         let folder = self.listed_folder(dir).await?;
-        match self.names.ask(|db| query::child(db, folder.id, name))? {
+        match self.names.child(folder.id, name)? {
             Some(child) => Ok(self.attr_of(&child)),
             None => Err(not_found(name)),
         }
@@ -68,15 +68,17 @@ impl BucketFs {
         receipt: Option<Receipt<Made>>,
     ) -> Result<Made> {
         self.prepare_change(dir, name).await?;
-        if let Create::Unchecked(wanted) = how
-            && let Some(child) = self.names.ask(|db| query::child(db, dir, name))?
-        {
-            return self.open_existing(dir, child, wanted, receipt).await;
-        }
         let (name, owner) = (name.to_vec(), (self.config.uid, self.config.gid));
-        let made = self.names.change(move |tx| create_in(tx, dir, &name, how, owner, receipt)).await?;
-        self.queue.wake();
-        Ok(made)
+        let created = self.names.change(move |tx| create_in(tx, dir, &name, how, owner, receipt)).await?;
+        match created {
+            Created::Made(made) => {
+                self.queue.wake();
+                Ok(made)
+            }
+            Created::Existed(child, wanted, receipt) => {
+                self.open_existing(dir, *child, wanted, receipt).await
+            }
+        }
     }
 
     /// UNCHECKED on a name that is there: the attributes are applied (a size of 0 empties it).
@@ -123,11 +125,11 @@ impl BucketFs {
         let (name, owner) = (name.to_vec(), (self.config.uid, self.config.gid));
         self.names
             .change(move |tx| {
-                let mut node = fresh(tx, dir, &name, Kind::Directory, owner)?;
+                let (mut node, folder) = fresh(tx, dir, &name, Kind::Directory, owner)?;
                 node.mode = wanted.mode.unwrap_or(0o755) & 0o7777;
                 node.listed = true; // nothing of it is on the Hub
                 set_wanted_times(&mut node, &wanted);
-                finish_made(tx, node, receipt)
+                finish_made(tx, node, folder, receipt)
             })
             .await
     }
@@ -145,12 +147,12 @@ impl BucketFs {
         let (name, owner) = (name.to_vec(), (self.config.uid, self.config.gid));
         self.names
             .change(move |tx| {
-                let mut node = fresh(tx, dir, &name, Kind::Symlink, owner)?;
+                let (mut node, folder) = fresh(tx, dir, &name, Kind::Symlink, owner)?;
                 node.mode = wanted.mode.unwrap_or(0o777) & 0o7777;
                 node.size = target.len() as u64;
                 node.target = Some(target);
                 set_wanted_times(&mut node, &wanted);
-                finish_made(tx, node, receipt)
+                finish_made(tx, node, folder, receipt)
             })
             .await
     }
@@ -270,6 +272,13 @@ impl BucketFs {
     }
 }
 
+/// What came of CREATE in its transaction.
+enum Created {
+    Made(Made),
+    /// UNCHECKED, and the name is there: what is left to do with it.
+    Existed(Box<Node>, SetAttr, Option<Receipt<Made>>),
+}
+
 fn create_in(
     tx: &mut Tx<'_>,
     dir: FileId,
@@ -277,17 +286,24 @@ fn create_in(
     how: Create,
     owner: (u32, u32),
     receipt: Option<Receipt<Made>>,
-) -> Result<Made> {
-    if let (Create::Exclusive(verifier), Some(child)) = (how, tx.child(dir, name)?)
-        && child.verifier == Some(verifier)
-        && child.kind == Kind::File
-    {
-        let folder = tx.folder(dir)?;
-        let made = Made { attr: child.attr(), dir: Change { before: folder.stamp(), after: folder.attr() } };
-        tx.keep_receipt(receipt, &made)?;
-        return Ok(made);
+) -> Result<Created> {
+    let folder = tx.folder(dir)?;
+    match (how, tx.child(dir, name)?) {
+        (_, None) => {}
+        (Create::Unchecked(wanted), Some(child)) => {
+            return Ok(Created::Existed(Box::new(child), wanted, receipt));
+        }
+        (Create::Exclusive(verifier), Some(child))
+            if child.verifier == Some(verifier) && child.kind == Kind::File =>
+        {
+            let made =
+                Made { attr: child.attr(), dir: Change { before: folder.stamp(), after: folder.attr() } };
+            tx.keep_receipt(receipt, &made)?;
+            return Ok(Created::Made(made));
+        }
+        (_, Some(child)) => return Err(exists(&child)),
     }
-    let mut node = fresh(tx, dir, name, Kind::File, owner)?;
+    let mut node = named(tx, &folder, name, Kind::File, owner)?;
     match how {
         Create::Unchecked(wanted) | Create::Guarded(wanted) => {
             node.mode = wanted.mode.unwrap_or(0o644) & 0o7777;
@@ -295,27 +311,39 @@ fn create_in(
         }
         Create::Exclusive(verifier) => node.verifier = Some(verifier),
     }
-    finish_made(tx, node, receipt)
+    finish_made(tx, node, folder, receipt).map(Created::Made)
 }
 
-/// A new node under a free name. Errors: `Exists`.
-fn fresh(tx: &mut Tx<'_>, dir: FileId, name: &[u8], kind: Kind, owner: (u32, u32)) -> Result<Node> {
+fn exists(child: &Node) -> Error {
+    Error::new(ErrorKind::Exists, format!("{} exists already.", child.display_name()))
+}
+
+/// A new node under a free name, and its folder. Errors: `Exists`.
+fn fresh(tx: &mut Tx<'_>, dir: FileId, name: &[u8], kind: Kind, owner: (u32, u32)) -> Result<(Node, Node)> {
     let folder = tx.folder(dir)?;
-    if let Some(child) = tx.child(dir, name)? {
-        return Err(Error::new(ErrorKind::Exists, format!("{} exists already.", child.display_name())));
+    match tx.child(dir, name)? {
+        Some(child) => Err(exists(&child)),
+        None => Ok((named(tx, &folder, name, kind, owner)?, folder)),
     }
-    let layer = layer_for(&folder, name);
-    let mut node = tx.new_node(dir, name, kind, layer)?;
+}
+
+fn named(tx: &mut Tx<'_>, folder: &Node, name: &[u8], kind: Kind, owner: (u32, u32)) -> Result<Node> {
+    let mut node = tx.new_node(folder.id, name, kind, layer_for(folder, name))?;
     (node.uid, node.gid) = owner;
     node.expect = expected_at(tx, &node)?;
     Ok(node)
 }
 
-fn finish_made(tx: &mut Tx<'_>, node: Node, receipt: Option<Receipt<Made>>) -> Result<Made> {
-    let before = tx.folder(node.parent)?.stamp();
-    tx.put(&node)?;
-    let after = tx.touch_folder(node.parent)?.attr();
-    let made = Made { attr: node.attr(), dir: Change { before, after } };
+fn finish_made(
+    tx: &mut Tx<'_>,
+    node: Node,
+    mut folder: Node,
+    receipt: Option<Receipt<Made>>,
+) -> Result<Made> {
+    let before = folder.stamp();
+    tx.put_new(&node)?;
+    tx.touch(&mut folder)?;
+    let made = Made { attr: node.attr(), dir: Change { before, after: folder.attr() } };
     tx.keep_receipt(receipt, &made)?;
     Ok(made)
 }
@@ -335,6 +363,9 @@ pub(super) fn layer_for(folder: &Node, name: &[u8]) -> Layer {
 
 /// What the Hub still holds where this node is going to be put: a file that was removed here a moment ago.
 pub(super) fn expected_at(tx: &Tx<'_>, node: &Node) -> Result<Option<String>> {
+    if !query::any_deletes(tx.db())? {
+        return Ok(None);
+    }
     match query::desired_place(tx.db(), node)? {
         Some(path) => Ok(query::delete_at(tx.db(), &path)?.and_then(|delete| delete.hash)),
         None => Ok(None),

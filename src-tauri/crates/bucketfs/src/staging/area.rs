@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::epoch::Epoch;
 use super::layout::Layout;
@@ -22,6 +22,7 @@ use crate::faults::Faults;
 
 /// Descriptors: two a slot.
 const OPEN_SLOTS: usize = 256;
+const TURNS: usize = 64;
 
 pub struct StagingArea {
     folder: PathBuf,
@@ -29,8 +30,9 @@ pub struct StagingArea {
     files: RwLock<HashMap<FileId, Arc<Staged>>>,
     /// Copies of removed files, whose removal may not be on stable storage yet.
     condemned: Mutex<Vec<Arc<Staged>>>,
-    /// One copy is made at a time, so that two first WRITEs of a file share one.
-    creating: Mutex<()>,
+    /// A file's copy is made, refused, condemned or given up by one at a time, so that two first WRITEs share one. Files
+    /// share a lock by their number.
+    turns: [Mutex<()>; TURNS],
     /// Holes of files that have no copy.
     pub refused: Refused,
 }
@@ -55,7 +57,7 @@ impl StagingArea {
             pool: Arc::new(FilePool::new(OPEN_SLOTS, faults, Epoch::open()?)),
             files: RwLock::new(HashMap::new()),
             condemned: Mutex::new(Vec::new()),
-            creating: Mutex::new(()),
+            turns: std::array::from_fn(|_| Mutex::new(())),
         })
     }
 
@@ -87,7 +89,7 @@ impl StagingArea {
         if let Some(staged) = self.get(id) {
             return Ok(staged);
         }
-        let _one = self.creating.lock();
+        let _one = self.turn(id);
         if let Some(staged) = self.get(id) {
             return Ok(staged);
         }
@@ -109,7 +111,7 @@ impl StagingArea {
     /// A WRITE was refused before it reached a copy, `full` for want of room: its range is a hole, in the copy if there
     /// is one. No copy is made or given up meanwhile, so that the hole is in the one that counts.
     pub fn refuse(&self, id: FileId, range: Range<u64>, full: bool) {
-        let _one = self.creating.lock();
+        let _one = self.turn(id);
         match self.get(id) {
             Some(staged) => staged.refuse(range, full),
             None => self.refused.add(id, range, full),
@@ -120,7 +122,7 @@ impl StagingArea {
     /// on stable storage ([`StagingArea::bury`]): after a power cut before that the name is back, and so must be
     /// what was committed. `true` when this is the first to wait.
     pub fn condemn(&self, id: FileId) -> bool {
-        let _one = self.creating.lock();
+        let _one = self.turn(id);
         self.refused.forget(id);
         let Some(staged) = self.files.write().remove(&id) else { return false };
         staged.retire(|_| true);
@@ -151,7 +153,7 @@ impl StagingArea {
             self.refused.forget(id);
             return true;
         };
-        let _one = self.creating.lock();
+        let _one = self.turn(id);
         if !staged.retire(allowed) {
             return false;
         }
@@ -234,6 +236,10 @@ impl StagingArea {
             }
         }
         Ok(())
+    }
+
+    fn turn(&self, id: FileId) -> MutexGuard<'_, ()> {
+        self.turns[id.0 as usize % TURNS].lock()
     }
 
     fn paths(&self, id: FileId) -> Paths {

@@ -11,7 +11,6 @@ use std::sync::atomic::Ordering;
 use super::log::Record;
 use super::pool::Writable;
 use super::staged::{LOG_LOOK, MOST_ROTATIONS, Refusal, Staged};
-use crate::durable::sync_folder_of;
 
 impl Staged {
     /// On `Ok` everything acknowledged before the call is on stable storage, data and extents.
@@ -122,7 +121,7 @@ impl Staged {
     pub(super) fn sync_log(&self, file: &Writable) -> io::Result<()> {
         let synced = file.sync_log().and_then(|()| {
             if !self.named.load(Ordering::Acquire) {
-                sync_folder_of(&self.paths.log)?;
+                self.pool.folder.sync(&self.paths.log)?;
                 self.named.store(true, Ordering::Release);
             }
             Ok(())

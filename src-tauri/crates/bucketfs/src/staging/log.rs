@@ -170,8 +170,20 @@ impl Record {
 
 /// Appends in one write, so that a crash leaves at most one torn record at the end.
 pub fn append(mut log: &File, records: &[Record]) -> io::Result<()> {
-    let bytes: Vec<u8> = records.iter().flat_map(Record::encode).collect();
-    log.write_all(&bytes)
+    log.write_all(&encoded(Vec::new(), records))
+}
+
+/// `bytes` and the records behind them.
+pub fn encoded(mut bytes: Vec<u8>, records: &[Record]) -> Vec<u8> {
+    for record in records {
+        bytes.extend_from_slice(&record.encode());
+    }
+    bytes
+}
+
+/// Begins an empty log with these records, in one write.
+pub fn begin(mut log: &File, head: &[Record]) -> io::Result<()> {
+    log.write_all(&encoded(MAGIC.to_vec(), head))
 }
 
 /// What was read, and where the sound part ends.

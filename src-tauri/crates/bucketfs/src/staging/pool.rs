@@ -11,9 +11,9 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use super::epoch::Epoch;
 use super::log::{self, Record};
 use crate::attr::FileId;
-use crate::durable::{replace_file, sync_data};
+use crate::durable::{FolderSync, replace_file, sync_data};
 use crate::faults::{Faults, Part, Step};
 
 /// Where the two files of a staged copy are.
@@ -123,6 +123,8 @@ pub struct FilePool {
     capacity: usize,
     faults: Faults,
     pub epoch: Epoch,
+    /// Of the folder that holds all copies.
+    pub folder: FolderSync,
 }
 
 /// A writable file for one WRITE. Not in the pool before [`Lease::publish`] unless it came from there.
@@ -136,7 +138,8 @@ pub struct Lease<'a> {
 impl FilePool {
     /// `capacity` counts slots; a writable slot has two descriptors.
     pub fn new(capacity: usize, faults: Faults, epoch: Epoch) -> Self {
-        FilePool { slots: Mutex::new(Slots::default()), capacity: capacity.max(1), faults, epoch }
+        let (slots, capacity) = (Mutex::default(), capacity.max(1));
+        FilePool { slots, capacity, faults, epoch, folder: FolderSync::default() }
     }
 
     pub fn faults(&self) -> &Faults {
@@ -160,18 +163,18 @@ impl FilePool {
     }
 
     fn create_files(&self, id: FileId, paths: &Paths, size: u64, head: &[Record]) -> io::Result<Writable> {
-        let new = |path: &Path| {
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
-        };
         self.faults.check(Step::Write, Part::Data, id)?;
-        let data = new(&paths.data)?;
+        let mut new = OpenOptions::new();
+        let data = new.read(true).write(true).create(true).truncate(true).mode(0o600).open(&paths.data)?;
         if size > 0 {
             data.set_len(size)?;
         }
         self.faults.check(Step::Write, Part::Log, id)?;
-        (&new(&paths.log)?).write_all(log::MAGIC)?;
-        let log = OpenOptions::new().append(true).open(&paths.log)?;
-        log::append(&log, head)?;
+        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&paths.log)?;
+        if log.metadata()?.len() > 0 {
+            log.set_len(0)?; // of a copy that an earlier life gave up halfway
+        }
+        log::begin(&log, head)?;
         Ok(Writable { id, faults: self.faults.clone(), data, log })
     }
 
@@ -180,9 +183,7 @@ impl FilePool {
     pub fn replace_log(&self, id: FileId, paths: &Paths, records: &[Record]) -> io::Result<()> {
         self.faults.check(Step::Write, Part::Log, id)?;
         self.faults.check(Step::Sync, Part::Log, id)?;
-        let mut bytes = log::MAGIC.to_vec();
-        bytes.extend(records.iter().flat_map(Record::encode));
-        replace_file(&paths.log, &bytes)?;
+        replace_file(&paths.log, &log::encoded(log::MAGIC.to_vec(), records))?;
         self.forget(id); // who opens it next appends to the new one
         Ok(())
     }
@@ -236,11 +237,16 @@ impl FilePool {
                 file
             }
         };
-        while slots.open.len() > self.capacity {
-            let oldest =
-                slots.open.iter().filter(|(other, _)| **other != id).min_by_key(|(_, slot)| slot.used);
-            let Some(oldest) = oldest.map(|(id, _)| *id) else { break };
-            dropped.extend(slots.open.remove(&oldest).map(|slot| slot.file));
+        if slots.open.len() > self.capacity {
+            // Several at once: to find the oldest, all are looked at.
+            let mut ages: Vec<u64> =
+                slots.open.iter().filter(|(other, _)| **other != id).map(|(_, slot)| slot.used).collect();
+            let surplus = slots.open.len() - self.capacity + self.capacity / 8;
+            ages.sort_unstable();
+            if let Some(youngest) = ages.get(surplus.min(ages.len()).saturating_sub(1)).copied() {
+                let old = slots.open.extract_if(|other, slot| *other != id && slot.used <= youngest);
+                dropped.extend(old.map(|(_, slot)| slot.file));
+            }
         }
         drop(slots);
         drop(dropped); // close(2) outside the lock

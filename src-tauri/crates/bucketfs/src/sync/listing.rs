@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{FutureExt, join};
 use futures_util::{StreamExt, stream};
 use hub::{Pages, TreeEntry};
 use parking_lot::Mutex;
@@ -19,6 +20,9 @@ use crate::names::merge::{self, Outside, Sighting, StagedNow};
 use crate::names::{Layer, Node, Place, query};
 use crate::ops::refused;
 use crate::staging::Refusal;
+
+/// No epoch.
+const STALE: u64 = u64::MAX;
 
 type Outcome = Option<Result<()>>;
 
@@ -34,7 +38,8 @@ pub struct Listings {
     running: Mutex<HashMap<FileId, watch::Receiver<Outcome>>>,
     /// Moves when the bucket has changed on the Hub.
     epoch: AtomicU64,
-    /// The epoch in which a folder was listed last.
+    /// The epoch in which a folder was listed last; `STALE` when it has changed since. Nothing before its first listing in
+    /// this life.
     fresh: Mutex<HashMap<FileId, u64>>,
     /// How often the feed has named a folder: a listing that began before the last time is out of date.
     news: Mutex<HashMap<FileId, u64>>,
@@ -96,6 +101,11 @@ impl Listings {
         self.fresh.lock().get(&id) == Some(&self.epoch.load(Ordering::Acquire))
     }
 
+    /// Nobody has looked into this folder in this life, or the tree never knew its names: this may be a walk.
+    fn is_first_look(&self, folder: &Node) -> bool {
+        !folder.listed || !self.fresh.lock().contains_key(&folder.id)
+    }
+
     /// Lists the folder and takes the names in; waits for a listing that is already on its way.
     /// The caller may give up; the listing goes on and its result is kept.
     pub async fn fetch(&self, fs: &Arc<BucketFs>, id: FileId) -> Result<()> {
@@ -132,7 +142,7 @@ impl Listings {
     pub fn folder_changed(&self, fs: &Arc<BucketFs>, id: FileId) {
         *self.news.lock().entry(id).or_default() += 1;
         self.all_news.fetch_add(1, Ordering::AcqRel);
-        self.fresh.lock().remove(&id);
+        self.fresh.lock().entry(id).and_modify(|epoch| *epoch = STALE);
         let recent = self.looked.lock().get(&id).is_some_and(|when| when.elapsed() < RECENT);
         if recent {
             self.start(fs, id);
@@ -257,14 +267,15 @@ async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<bool> {
     }
     let place = fs.names.ask(|db| query::actual_place(db, &folder))?;
     if let Some(place) = place {
-        let swept = if folder.listed { None } else { fs.listings.swept(&place).await };
+        let first_look = fs.listings.is_first_look(&folder);
+        let swept = if first_look { fs.listings.swept(&place).await } else { None };
         let pages = match swept {
             Some((entries, since)) => {
                 mark = since;
                 stream::iter([Ok(entries)]).boxed()
             }
             None => {
-                if !folder.listed {
+                if first_look {
                     fs.listings.sweeps.listed(fs, &place, mark);
                 }
                 fs.bucket.list_dir(&place)
@@ -274,16 +285,15 @@ async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<bool> {
             return Ok(false);
         }
     }
-    fs.names
-        .change(move |tx| {
-            let mut folder = tx.live(id)?;
-            if !folder.listed {
+    if !fs.live(id)?.listed {
+        fs.names
+            .change(move |tx| {
+                let mut folder = tx.live(id)?;
                 folder.listed = true;
-                tx.put(&folder)?;
-            }
-            Ok(())
-        })
-        .await?;
+                tx.put(&folder)
+            })
+            .await?;
+    }
     if fs.listings.news_of(id) == news {
         fs.listings.fresh.lock().insert(id, mark.epoch);
     }
@@ -292,61 +302,96 @@ async fn list(fs: &Arc<BucketFs>, id: FileId) -> Result<bool> {
 
 /// `false` when the folder's place became another one meanwhile.
 async fn take_in(fs: &Arc<BucketFs>, id: FileId, place: &str, mut pages: Pages, mark: u64) -> Result<bool> {
-    let mut sighting = Sighting::default();
-    let mut last = false;
-    while !last {
-        let page = match pages.next().await {
-            Some(page) => page?,
+    let mut taking = Taking { fs, id, place, mark, sighting: Sighting::default() };
+    let mut page = pages.next().await.transpose()?.unwrap_or_default();
+    loop {
+        let next = match pages.next().now_or_never() {
+            // No more, or more that is here already.
+            Some(next) => {
+                let next = next.transpose()?;
+                taking.page(page, next.is_none()).await?;
+                if next.is_none() {
+                    return Ok(!taking.sighting.elsewhere);
+                }
+                next
+            }
+            // The Hub and this machine's disk work side by side.
             None => {
-                last = true;
-                Vec::new()
+                let (next, taken) = join(pages.next(), taking.page(page, false)).await;
+                taken?;
+                next.transpose()?
             }
         };
-        let (staging, this_place) = (fs.staging.clone(), place.to_owned());
-        let (uid, gid) = (fs.config.uid, fs.config.gid);
-        let listings = fs.clone();
-        let mut known = sighting;
-        sighting = fs
-            .names
-            .change(move |tx| {
-                let staged = |id: FileId| {
-                    let staged = staging.get(id)?;
-                    Some(staged.with_layout(|layout| StagedNow { edited: layout.dirty, mtime: layout.mtime }))
-                };
-                // Asked for inside the transaction: a delete that was carried out meanwhile is either still in
-                // the table of deletes or already among the settled keys.
-                let settled = listings.listings.settled_since(mark);
-                let outside = Outside { settled: &settled, staged: &staged, uid, gid };
-                let folder = tx.folder(id)?;
-                let now = query::actual_place(tx.db(), &folder)?;
-                if now.as_deref() != Some(this_place.as_str()) {
-                    known.elsewhere = true;
-                    return Ok(known);
-                }
-                // On its way to another place its files leave this one in parts: what is not seen is not gone.
-                let moving = query::desired_place(tx.db(), &folder)?.is_some_and(|goal| goal != this_place);
-                let mut changed = merge::take_page(tx, &folder, &this_place, &page, &outside, &mut known)?;
-                if last && !moving {
-                    changed |= merge::take_away_unseen(tx, &folder, &this_place, &outside, &mut known)?;
-                }
-                if changed && folder.listed {
-                    tx.touch_folder(id)?;
-                }
-                Ok(known)
-            })
-            .await?;
-        if sighting.elsewhere {
+        if taking.sighting.elsewhere {
             return Ok(false);
         }
-        if sighting.hides {
+        page = next.unwrap_or_default(); // nothing more: an empty page is the last
+    }
+}
+
+/// A listing being taken in.
+struct Taking<'a> {
+    fs: &'a Arc<BucketFs>,
+    id: FileId,
+    place: &'a str,
+    mark: u64,
+    sighting: Sighting,
+}
+
+impl Taking<'_> {
+    async fn page(&mut self, page: Vec<TreeEntry>, last: bool) -> Result<()> {
+        let (fs, id) = (self.fs, self.id);
+        self.sighting = self.take(page, last).await?;
+        if self.sighting.elsewhere {
+            return Ok(());
+        }
+        if self.sighting.hides {
             fs.listings.hiding.lock().insert(id);
         }
-        for id in std::mem::take(&mut sighting.lost_base) {
+        for id in std::mem::take(&mut self.sighting.lost_base) {
             super::pin::begin(fs, id);
         }
-        give_up_overtaken(fs, std::mem::take(&mut sighting.overtaken)).await?;
+        give_up_overtaken(fs, std::mem::take(&mut self.sighting.overtaken)).await
     }
-    Ok(true)
+
+    async fn take(&mut self, page: Vec<TreeEntry>, last: bool) -> Result<Sighting> {
+        let (id, mark, this_place) = (self.id, self.mark, self.place.to_owned());
+        let (staging, listings) = (self.fs.staging.clone(), self.fs.clone());
+        let (uid, gid) = (self.fs.config.uid, self.fs.config.gid);
+        let mut known = std::mem::take(&mut self.sighting);
+        let changing = self.fs.names.change(move |tx| {
+            let staged = |id: FileId| {
+                let staged = staging.get(id)?;
+                Some(staged.with_layout(|layout| StagedNow { edited: layout.dirty, mtime: layout.mtime }))
+            };
+            // Asked for inside the transaction: a delete that was carried out meanwhile is either still in
+            // the table of deletes or already among the settled keys.
+            let settled = listings.listings.settled_since(mark);
+            let outside = Outside { settled: &settled, staged: &staged, uid, gid };
+            let mut folder = tx.folder(id)?;
+            let now = query::actual_place(tx.db(), &folder)?;
+            if now.as_deref() != Some(this_place.as_str()) {
+                known.elsewhere = true;
+                return Ok(known);
+            }
+            // On its way to another place its files leave this one in parts: what is not seen is not gone.
+            let moving = query::desired_place(tx.db(), &folder)?.is_some_and(|goal| goal != this_place);
+            let mut changed = merge::take_page(tx, &folder, &this_place, &page, &outside, &mut known)?;
+            if last && !moving {
+                changed |= merge::take_away_unseen(tx, &folder, &this_place, &outside, &mut known)?;
+            }
+            if folder.listed {
+                if changed {
+                    tx.touch(&mut folder)?;
+                }
+            } else if last && known.overtaken.is_empty() && known.lost_base.is_empty() {
+                folder.listed = true; // else when what is left to do for others is done
+                tx.put(&folder)?;
+            }
+            Ok(known)
+        });
+        changing.await
+    }
 }
 
 /// A saved copy of a file that others have changed would go on being read. One that is being edited stays:

@@ -21,6 +21,7 @@ use crate::event::Event;
 use crate::names::removed::RemovedHow;
 use crate::names::{Content, Layer, Node, Place, Tx, commits, query};
 use crate::recovery::split_off;
+use crate::staging::Staged;
 
 /// One key to be written.
 struct Entry {
@@ -495,28 +496,44 @@ async fn note_done(fs: &Arc<BucketFs>, done: &[Entry]) -> Result<()> {
         .change(move |tx| changes.iter().map(|placed| placed.apply(tx)).collect::<Result<Vec<bool>>>())
         .await?;
     fs.listings.reveal_all(fs);
-    for (entry, placed) in done.iter().zip(placed) {
-        let id = entry.stored.work.node.id;
-        // One that moved to where it stays on this machine while it was being saved: its key goes again, and its copy
-        // is all there is of it.
-        if let Means::Upload(staged) = &entry.stored.work.means
-            && placed
-        {
-            let (staged, content) = (staged.clone(), entry.stored.content.clone());
-            let generation = entry.stored.generation;
-            let marked = blocking(move || Ok(staged.mark_saved(generation, content))).await?;
-            if matches!(marked, Ok(false)) {
-                super::pin::begin(fs, id); // written to meanwhile, on a base whose name is ours no more
-            }
-            if let Err(refusal) = marked {
-                tracing::warn!(file = %id, ?refusal, "a saved file could not be marked; it is compared again");
-            }
-        }
-        fs.queue.succeeded(&Key::File(id));
+    mark_saved(fs, done, &placed).await?;
+    for entry in done {
+        fs.queue.succeeded(&Key::File(entry.stored.work.node.id));
         let (path, bytes) = (fs.path_of(&entry.stored.work.node), entry.stored.content.size);
         let moved = matches!(entry.stored.work.means, Means::Copy(_));
         fs.queue.saved(path.clone(), if moved { "move" } else { "upload" }, bytes);
         fs.tell(Event::Saved { path, bytes });
+    }
+    Ok(())
+}
+
+/// The copies of what was written are clean, those excepted that were written to meanwhile.
+async fn mark_saved(fs: &Arc<BucketFs>, done: &[Entry], placed: &[bool]) -> Result<()> {
+    let mut marks = Vec::new();
+    for (entry, placed) in done.iter().zip(placed) {
+        // One that moved to where it stays on this machine while it was being saved: its key goes again, and its copy
+        // is all there is of it.
+        if let Means::Upload(staged) = &entry.stored.work.means
+            && *placed
+        {
+            marks.push((staged.clone(), entry.stored.generation, entry.stored.content.clone()));
+        }
+    }
+    let marked = blocking(move || {
+        let mark = |(staged, generation, content): (Arc<Staged>, u64, Content)| {
+            (staged.id, staged.mark_saved(generation, content))
+        };
+        Ok(marks.into_iter().map(mark).collect::<Vec<_>>())
+    })
+    .await?;
+    for (id, marked) in marked {
+        match marked {
+            Ok(true) => {}
+            Ok(false) => super::pin::begin(fs, id), // written to meanwhile, on a base whose name is ours no more
+            Err(refusal) => {
+                tracing::warn!(file = %id, ?refusal, "a saved file could not be marked; it is compared again");
+            }
+        }
     }
     Ok(())
 }

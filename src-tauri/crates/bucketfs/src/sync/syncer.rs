@@ -24,6 +24,8 @@ const GATHER: Duration = Duration::from_millis(30);
 /// A look takes as long as much is unsent: looks take a tenth of the time at most, as long as that is still
 /// prompt.
 const REST: u32 = 10;
+/// The same while somebody waits for everything to be on the Hub.
+const SHORT_REST: u32 = 2;
 const LONGEST_REST: Duration = Duration::from_secs(3);
 /// Without any news the queue looks again after this long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -155,7 +157,8 @@ impl Syncer {
     /// What happens meanwhile is gathered into the next look.
     async fn rest(&self) {
         let Some((ended, took)) = self.looked else { return };
-        let rest = took.saturating_mul(REST).min(LONGEST_REST);
+        let times = if self.fs.queue.hurried() { SHORT_REST } else { REST };
+        let rest = took.saturating_mul(times).min(LONGEST_REST);
         tokio::time::sleep(rest.saturating_sub(ended.elapsed())).await;
     }
 

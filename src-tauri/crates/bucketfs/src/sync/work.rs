@@ -10,7 +10,7 @@ use crate::attr::{FileId, Kind, ROOT, Timestamp};
 use crate::bucket_fs::BucketFs;
 use crate::error::Result;
 use crate::local::litter;
-use crate::names::query::PendingDelete;
+use crate::names::query::{Paths, PendingDelete};
 use crate::names::{Content, Layer, Node, query};
 use crate::staging::Staged;
 
@@ -95,31 +95,35 @@ impl Work {
     /// Everything that is not as it ought to be, whether or not its time has come.
     pub fn find(fs: &BucketFs) -> Result<Work> {
         let mut work = Work::default();
+        let mut edited = Vec::new();
         for staged in fs.staging.all() {
             let (dirty, generation) = staged.with_layout(|layout| (layout.dirty, layout.generation));
             if dirty {
                 fs.queue.is_now(staged.id, generation);
-            }
-            if dirty
-                && let Some(node) = fs.names.node(staged.id)?
-                && node.layer == Layer::Bucket
-            {
-                if node.gone {
-                    work.edited_but_gone.push(node.id);
-                } else {
-                    work.add_file(fs, (*node).clone(), Means::Upload(staged))?;
-                }
+                edited.push(staged);
             }
         }
-        fs.names.ask(|db| {
-            for node in query::unplaced(db)? {
-                if !fs.is_edited(node.id) {
+        fs.names.ask_at_once(|db| {
+            let mut paths = Paths::default();
+            for staged in edited {
+                let Some(node) = query::node(db, staged.id)? else { continue };
+                if node.layer == Layer::Bucket {
+                    match node.gone {
+                        true => work.edited_but_gone.push(node.id),
+                        false => work.add_file(db, &mut paths, node, Means::Upload(staged))?,
+                    }
+                }
+            }
+            for id in query::unplaced(db)? {
+                if !fs.is_edited(id)
+                    && let Some(node) = query::node(db, id)?
+                {
                     let means = node.base.clone().map_or(Means::Empty, Means::Copy);
-                    work.add_file_in(db, node, means)?;
+                    work.add_file(db, &mut paths, node, means)?;
                 }
             }
             for node in query::displaced(db)? {
-                work.add_displaced(fs, db, node)?;
+                work.add_displaced(fs, db, &mut paths, node)?;
             }
             for delete in query::deletes(db)? {
                 if !is_overwritten(db, &delete)? {
@@ -133,17 +137,19 @@ impl Work {
         Ok(work)
     }
 
-    fn add_file(&mut self, fs: &BucketFs, node: Node, means: Means) -> Result<()> {
-        fs.names.ask(|db| self.add_file_in(db, node, means))
-    }
-
-    fn add_file_in(&mut self, db: &rusqlite::Connection, node: Node, means: Means) -> Result<()> {
+    fn add_file(
+        &mut self,
+        db: &rusqlite::Connection,
+        paths: &mut Paths,
+        node: Node,
+        means: Means,
+    ) -> Result<()> {
         let size = match &means {
             Means::Upload(staged) => staged.with_layout(|layout| layout.size),
             Means::Empty => 0,
             Means::Copy(content) => content.size,
         };
-        if query::desired_place(db, &node)?.is_none() {
+        if paths.desired(db, &node)?.is_none() {
             let why =
                 litter::refused_by_hub(&node.name).unwrap_or("a folder above it has a name the Hub refuses");
             self.local_only.push((node, why));
@@ -153,7 +159,13 @@ impl Work {
         Ok(())
     }
 
-    fn add_displaced(&mut self, fs: &BucketFs, db: &rusqlite::Connection, node: Node) -> Result<()> {
+    fn add_displaced(
+        &mut self,
+        fs: &BucketFs,
+        db: &rusqlite::Connection,
+        paths: &mut Paths,
+        node: Node,
+    ) -> Result<()> {
         if node.id == ROOT || node.layer == Layer::Local {
             return Ok(());
         }
@@ -166,7 +178,7 @@ impl Work {
             Kind::Directory => self.folders.push(FolderMove { folder: node, from, to }),
             Kind::File if !fs.is_edited(node.id) => {
                 if let Some(content) = node.base.clone() {
-                    self.add_file_in(db, node, Means::Copy(content))?;
+                    self.add_file(db, paths, node, Means::Copy(content))?;
                 }
             }
             _ => {}
@@ -264,6 +276,9 @@ impl BucketFs {
 
     fn describe(&self, work: &Work) -> Vec<QueueItem> {
         let mut items = Vec::new();
+        let mut paths = Paths::default();
+        let mut path_of =
+            |node: &Node| self.names.ask(|db| paths.shown(db, node)).unwrap_or_else(|_| node.display_name());
         for file in &work.files {
             let key = Key::File(file.node.id);
             let (mut state, attempts) = self.general_state(&key);
@@ -287,7 +302,7 @@ impl BucketFs {
             let action = if matches!(file.means, Means::Copy(_)) { "move" } else { "upload" };
             let bytes = if matches!(file.means, Means::Copy(_)) { 0 } else { file.size };
             items.push(QueueItem {
-                path: self.path_of(&file.node),
+                path: path_of(&file.node),
                 action: action.into(),
                 bytes,
                 attempts,
@@ -301,13 +316,7 @@ impl BucketFs {
         }
         for FolderMove { folder, .. } in &work.folders {
             let (state, attempts) = self.general_state(&Key::Folder(folder.id));
-            items.push(QueueItem {
-                path: self.path_of(folder),
-                action: "move".into(),
-                bytes: 0,
-                attempts,
-                state,
-            });
+            items.push(QueueItem { path: path_of(folder), action: "move".into(), bytes: 0, attempts, state });
         }
         for delete in &work.deletes {
             let (mut state, attempts) = self.general_state(&Key::Delete(delete.path.clone()));
@@ -335,7 +344,7 @@ impl BucketFs {
         for (node, why) in &work.local_only {
             let state = ItemState::LocalOnly { why: (*why).to_owned() };
             items.push(QueueItem {
-                path: self.path_of(node),
+                path: path_of(node),
                 action: "none".into(),
                 bytes: 0,
                 attempts: 0,

@@ -67,3 +67,69 @@ async fn what_changes_in_the_midst_of_a_walk_is_seen() {
     }
     seen("w/021/sub", &["0", "2"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_after_a_restart_costs_few_calls_and_sees_what_changed_meanwhile() {
+    let rig = Rig::new();
+    put_folders(&rig, 0..40);
+    let fs = rig.open().await;
+    for folder in 0..40 {
+        names(&fs, &format!("w/{folder:03}/sub")).await;
+    }
+    fs.shutdown(Duration::from_secs(5)).await;
+    drop(fs);
+    rig.put("w/030/sub/theirs", b"new");
+    rig.hub.client().delete(&rig.bucket, "w/031/sub/2");
+    let fs = rig.open().await;
+    rig.hub.reset_counters();
+    names(&fs, "w").await;
+    for folder in 0..40 {
+        let want: &[&str] = match folder {
+            30 => &["0", "1", "2", "theirs"],
+            31 => &["0", "1"],
+            _ => &["0", "1", "2"],
+        };
+        assert_eq!(names(&fs, &format!("w/{folder:03}")).await, ["sub"]);
+        assert_eq!(names(&fs, &format!("w/{folder:03}/sub")).await, want, "{folder}");
+    }
+    let calls = rig.hub.counters().calls("/tree");
+    assert!(calls <= 12, "{calls} listings for 81 folders that were listed before");
+}
+
+/// Keys that a listing shows under marked names, among many that it shows as they are, in whatever order they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_listing_shows_each_key_under_a_name_of_its_own() {
+    let rig = Rig::new();
+    let long = "l".repeat(300);
+    let keys = ["d/a", "d/a/inner", "d/e\u{301}", "d/\u{e9}", "d/b", &format!("d/{long}"), "d/z"];
+    for key in keys {
+        rig.put(key, key.as_bytes());
+    }
+    let fs = rig.open().await;
+    let shown = names(&fs, "d").await;
+    assert_eq!(shown.len(), 7, "{shown:?}");
+    let mut contents = Vec::new();
+    for name in &shown {
+        let path = format!("d/{name}");
+        if is_folder(&fs, &path).await {
+            contents.push(read_file(&fs, &format!("{path}/inner")).await);
+        } else {
+            contents.push(read_file(&fs, &path).await);
+        }
+    }
+    contents.sort();
+    let mut want: Vec<Vec<u8>> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+    want.sort();
+    assert_eq!(contents, want);
+    // A second listing finds each again and makes nothing new.
+    rig.put("d/later", b"later");
+    until(async || (names(&fs, "d").await.len() == 8).then_some(())).await;
+    assert!(shown.iter().all(|name| name != "later"));
+    let again = names(&fs, "d").await;
+    assert!(shown.iter().all(|name| again.contains(name)), "{shown:?} {again:?}");
+}
+
+async fn is_folder(fs: &std::sync::Arc<bucketfs::BucketFs>, path: &str) -> bool {
+    let id = find(fs, path).await.unwrap();
+    fs.getattr(id).await.unwrap().kind == bucketfs::Kind::Directory
+}

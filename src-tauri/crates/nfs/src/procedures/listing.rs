@@ -10,7 +10,7 @@ use crate::file_system::{DirEntry, DirPage, FileSystem};
 use crate::handle::{HANDLE_LENGTH, Handles, Target};
 use crate::limits::MAX_TRANSFER;
 use crate::types::{fattr3, nfsstat3};
-use crate::xdr::{Args, Out};
+use crate::xdr::{ATTRIBUTES, Args, Out};
 
 /// "No verifier": RFC 1813 allows zero for servers whose cookies are always valid.
 const COOKIE_VERIFIER: [u8; 8] = [0; 8];
@@ -18,7 +18,6 @@ const COOKIE_VERIFIER: [u8; 8] = [0; 8];
 const PAGE: usize = 512;
 /// The end mark of the list, and the end-of-directory flag.
 const TAIL: usize = 8;
-const ATTRIBUTES: usize = 84;
 
 impl<F: FileSystem> Procedures<F> {
     pub(super) async fn readdir(&self, on: Target, mut args: Args) -> Outcome {
