@@ -11,7 +11,7 @@ REPO = pathlib.Path(__file__).resolve().parents[1]
 APPLE = "aarch64-apple-darwin"
 PACKAGES = ["btrfs-progs", "ca-certificates", "curl", "dbus-daemon", "dmsetup", "e2fsprogs", "gcc", "git", "gnome-keyring", "libc6-dev",
             "libsecret-tools", "make", "pkg-config", "python3-venv", "xfsprogs"]
-TOOLS = {"fsx": "0.3.2"}
+TOOLS = {"fsx": "0.3.2", "pjdfstest": "0.2.2"}
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
 NEXTEST = re.compile(r"Summary .*?(\d+) tests? run: (\d+) passed")
 VITEST = re.compile(r"^ *Tests +(?:(\d+) failed \| )?(\d+) passed")
@@ -244,12 +244,13 @@ def packaging(count, full):
 
 
 def guest(count, full):
-    if missing := install({"fio": "fio", "rsync": "rsync"}, []):
-        count.skip(f"{', '.join(missing)} cannot be installed here: a part of the theme workloads is not run")
-    env = {"PYTHON_ENV": python_env(), "FSX_BIN": tool("fsx")}
+    wanted = {"dbench": "dbench", "fio": "fio", "postmark": "postmark", "rsync": "rsync", "stress-ng": "stress-ng"}
+    if missing := install(wanted, []):
+        count.skip(f"{', '.join(missing)} cannot be installed here: the themes stress and workloads will fail for it")
+    env = {"PYTHON_ENV": python_env(), "FSX_BIN": tool("fsx"), "PJDFSTEST_BIN": tool("pjdfstest")}
     count.step("tests/guest/run", seconds=3000, env=env)
     if full:
-        count.step("tests/guest/run", "kill_storm", "workloads", seconds=15_000, env={**env, "BUCKETBAR_FULL": "1"})
+        count.step("tests/guest/run", "kill_storm", "stress", "workloads", seconds=15_000, env={**env, "BUCKETBAR_FULL": "1"})
     for backend in ["uml-old", "uml-oldest"] if full else []:
         count.step("tests/guest/run", "--backend", backend, "seed_bug", "killed_server", seconds=5400, env=env)
 

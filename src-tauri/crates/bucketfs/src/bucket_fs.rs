@@ -35,6 +35,8 @@ pub struct Config {
     pub prefix: String,
     pub uid: u32,
     pub gid: u32,
+    /// Owners can be given away and are kept, instead of `uid` and `gid` for everything: for tests of many users.
+    pub stored_owners: bool,
     pub read_only: bool,
     /// How long a file must be quiet before it is uploaded.
     pub debounce: Duration,
@@ -67,6 +69,7 @@ impl Config {
             prefix: String::new(),
             uid: 0,
             gid: 0,
+            stored_owners: false,
             read_only: false,
             debounce: Duration::from_secs(2),
             forever: Duration::from_secs(300),

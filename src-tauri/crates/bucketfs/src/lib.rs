@@ -37,6 +37,6 @@ pub use ops::{Commit, Create, Entry, Made, Page, Read, Renamed, Space, Write};
 pub use receipt::Receipt;
 pub use recovery::Tidied;
 pub use sync::report::{
-    Conflict, DeletesAnswer, FailureClass, HeldDeletes, ItemState, QueueItem, Resolution, Saved, Status,
-    SyncLimits, SyncReport, Version,
+    Conflict, DeletesAnswer, FailureClass, Gauges, HeldDeletes, ItemState, QueueItem, Resolution, Saved,
+    Status, SyncLimits, SyncReport, Version,
 };

@@ -256,9 +256,9 @@ pub struct Serve {
     /// Leave the terminal (what `mount` does)
     #[arg(long, hide = true)]
     pub detached: bool,
-    /// Serve every user of this machine, for tests with several
-    #[arg(long, hide = true)]
-    pub any_user: bool,
+    /// FOR TESTS ONLY: serve every user of this machine, enforce modes, and store owners
+    #[arg(long)]
+    pub any_uid: bool,
     /// Owner of what is served, instead of who runs this
     #[arg(long, value_name = "UID:GID", value_parser = owner, hide = true)]
     pub owner: Option<(u32, u32)>,

@@ -40,6 +40,9 @@ const ASK_KNOWN: Duration = Duration::from_secs(4);
 const FINISH_LOOK: Duration = Duration::from_millis(500);
 const MAX_CACHE: u64 = 10 << 30;
 const MAX_RESERVE: u64 = 1 << 30;
+/// What `--any-uid` gives up, loudly.
+const ANY_UID: &str =
+    "FOR TESTS ONLY: --any-uid lets every user and program of this machine in, under any name it claims.";
 /// Xet's own files in the state directory.
 const XET: &str = "xet";
 const DELETE_HOLD: Duration = Duration::from_secs(60);
@@ -60,7 +63,7 @@ pub struct ServeConfig {
     /// Owner of everything served, and the uid that may call (besides 0).
     pub uid: u32,
     pub gid: u32,
-    /// For tests with several users: everybody may call.
+    /// For tests with several users: everybody may call, modes are enforced, owners stored.
     pub any_uid: bool,
     pub debounce: Duration,
     /// Of the block cache; by default 10 GiB, or less on a small disk.
@@ -328,6 +331,7 @@ impl Start {
             hub: self.endpoint.hub.clone(),
             port,
             started_ms: Timestamp::now().as_ms(),
+            any_uid: self.config.any_uid,
         };
         let controls = Arc::new(Controls {
             fs,
@@ -344,7 +348,8 @@ impl Start {
         controls.fs.start_sync();
         let options = mounter::mount_options(mounter::Os::here(), port, read_only.is_some());
         let first_line = FirstLine { port, export: self.endpoint.export(), options };
-        let warnings = self.asked.warning.take().into_iter().collect();
+        let everybody = self.config.any_uid.then(|| ANY_UID.to_owned());
+        let warnings = everybody.into_iter().chain(self.asked.warning.take()).collect();
         Ok(Served { controls, first_line, read_only, warnings, nfs, control, kept: None, _socket: socket })
     }
 
@@ -362,6 +367,7 @@ impl Start {
             poll: self.config.poll,
             delete_hold: self.config.delete_hold,
             ask_deletes: self.config.ask_deletes,
+            stored_owners: self.config.any_uid,
             ..bucketfs::Config::new(self.state_dir.clone())
         };
         Ok(BucketFs::open(config, self.bucket.clone(), notices).await?)

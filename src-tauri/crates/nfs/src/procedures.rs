@@ -11,6 +11,7 @@ mod listing;
 mod lookup;
 mod names;
 mod namespace;
+mod users;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::file_system::{CallKey, Failure, FileId, FileSystem, Receipt, Wcc};
 use crate::handle::{Handles, Target};
 use crate::limits::MAX_TRANSFER;
 use crate::reply::Reply;
-use crate::rpc;
+use crate::rpc::{self, Caller};
 use crate::types::{NFS3_FHSIZE, fattr3, nfsstat3, wcc_attr};
 use crate::xdr::{Args, Garbage, Out};
 
@@ -265,16 +266,20 @@ impl<F: FileSystem> Procedures<F> {
     }
 
     /// Carries out one call on `target`; `args` follow its handle. `key` is given for [`Effect::Once`].
-    /// A failure comes back with the attributes its reply has room for.
+    /// A failure comes back with the attributes its reply has room for. `caller` is given where there are many users.
     pub async fn run(
         &self,
         procedure: Procedure,
         target: Target,
         args: Args,
         key: Option<CallKey>,
+        caller: Option<&Caller>,
     ) -> Outcome {
         let outcome = match self.admit(procedure, target).await {
-            Ok(()) => self.dispatch(procedure, target, args, key).await,
+            Ok(()) => match self.permit(procedure, target, &args, caller).await {
+                Ok(()) => self.dispatch(procedure, target, args, key, caller).await,
+                Err(refused) => Err(refused),
+            },
             Err(failure) => Err(failure.into()),
         };
         match outcome {
@@ -301,19 +306,39 @@ impl<F: FileSystem> Procedures<F> {
         }
     }
 
-    async fn dispatch(&self, procedure: Procedure, on: Target, args: Args, key: Option<CallKey>) -> Outcome {
+    async fn permit(
+        &self,
+        procedure: Procedure,
+        on: Target,
+        args: &Args,
+        caller: Option<&Caller>,
+    ) -> Result<(), Fault> {
+        match caller {
+            Some(caller) => Box::pin(self.user_may(caller, procedure, on, args.clone())).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        procedure: Procedure,
+        on: Target,
+        args: Args,
+        key: Option<CallKey>,
+        caller: Option<&Caller>,
+    ) -> Outcome {
         match procedure {
             Null => Ok(rpc::success(0).into()),
             GetAttr => self.getattr(on).await,
-            SetAttr => self.setattr(on, args, key).await,
+            SetAttr => self.setattr(on, args, key, caller).await,
             Lookup => self.lookup(on, args).await,
-            Access => self.access(on, args).await,
+            Access => self.access(on, args, caller).await,
             ReadLink => self.readlink(on).await,
             Read => self.read(on, args).await,
             Write => self.write(on, args).await,
-            Create => self.create(on, args, key).await,
-            MkDir => self.mkdir(on, args, key).await,
-            SymLink => self.symlink(on, args, key).await,
+            Create => self.create(on, args, key, caller).await,
+            MkDir => self.mkdir(on, args, key, caller).await,
+            SymLink => self.symlink(on, args, key, caller).await,
             MkNod => self.mknod(on, args).await,
             Remove => self.remove(on, args, key).await,
             RmDir => self.rmdir(on, args, key).await,

@@ -32,6 +32,14 @@ pub enum Credential {
     Uid(u32),
 }
 
+/// All that AUTH_SYS says of a caller, for a server of many users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+}
+
 /// A well-formed call, procedure and arguments not yet looked at.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -151,7 +159,7 @@ fn authentication(args: &mut Args) -> Result<(Credential, Bytes), AuthProblem> {
     let body = args.opaque(MAX_AUTH).map_err(|_| AuthProblem::BadCredential)?;
     let credential = match flavor {
         AUTH_NONE => Credential::Anonymous,
-        AUTH_SYS => Credential::Uid(auth_sys(body.clone())?),
+        AUTH_SYS => Credential::Uid(auth_sys(body.clone())?.uid),
         _ => return Err(AuthProblem::BadCredential),
     };
     // AUTH_NONE and AUTH_SYS have no verifier to check, only one to skip.
@@ -160,19 +168,20 @@ fn authentication(args: &mut Args) -> Result<(Credential, Bytes), AuthProblem> {
     Ok((credential, body))
 }
 
-/// The uid of an `authsys_parms` (RFC 5531 appendix A).
-fn auth_sys(body: Bytes) -> Result<u32, AuthProblem> {
+/// An `authsys_parms` (RFC 5531 appendix A).
+pub fn auth_sys(body: Bytes) -> Result<Caller, AuthProblem> {
     let decode = || {
         let mut args = Args::new(body);
         args.u32()?;
         args.opaque(MAX_MACHINE_NAME)?;
         let uid = args.u32()?;
-        args.u32()?;
-        let groups = args.u32()?;
-        if groups > MAX_GROUPS || args.rest().len() != groups as usize * 4 {
+        let gid = args.u32()?;
+        let count = args.u32()?;
+        if count > MAX_GROUPS || args.rest().len() != count as usize * 4 {
             return Err(crate::xdr::Garbage);
         }
-        Ok(uid)
+        let groups = (0..count).map(|_| args.u32()).collect::<Result<_, _>>()?;
+        Ok(Caller { uid, gid, groups })
     };
     decode().map_err(|_| AuthProblem::BadCredential)
 }

@@ -22,6 +22,9 @@ use crate::rpc::{self, AuthProblem, Call, Credential, Rejection};
 use crate::server::ServerConfig;
 use crate::types::{NFS3_FHSIZE, ftype3, nfsstat3};
 
+/// Who has no rights but everybody's.
+const NOBODY: u32 = 65_534;
+
 /// The answer being made.
 pub type Answer = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
@@ -159,7 +162,11 @@ impl<F: FileSystem> FileService<F> {
 
     /// Runs a call; a panic in it is its answer's problem alone.
     async fn run(&self, procedure: Procedure, target: Target, call: &Call, key: Option<CallKey>) -> Reply {
-        let running = self.procedures.run(procedure, target, call.args.clone(), key);
+        // Of AUTH_NONE nothing is known: it is nobody.
+        let nobody = || rpc::Caller { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
+        let caller =
+            self.any_uid.then(|| rpc::auth_sys(call.credential_bytes.clone()).unwrap_or_else(|_| nobody()));
+        let running = self.procedures.run(procedure, target, call.args.clone(), key, caller.as_ref());
         let outcome: Outcome = match AssertUnwindSafe(running).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(panic) => {

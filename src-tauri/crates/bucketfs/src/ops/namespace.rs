@@ -68,7 +68,10 @@ impl BucketFs {
         receipt: Option<Receipt<Made>>,
     ) -> Result<Made> {
         self.prepare_change(dir, name).await?;
-        let (name, owner) = (name.to_vec(), (self.config.uid, self.config.gid));
+        let (name, owner) = match &how {
+            Create::Unchecked(wanted) | Create::Guarded(wanted) => (name.to_vec(), self.owner_of_new(wanted)),
+            Create::Exclusive(_) => (name.to_vec(), (self.config.uid, self.config.gid)),
+        };
         let created = self.names.change(move |tx| create_in(tx, dir, &name, how, owner, receipt)).await?;
         match created {
             Created::Made(made) => {
@@ -122,7 +125,7 @@ impl BucketFs {
         receipt: Option<Receipt<Made>>,
     ) -> Result<Made> {
         self.prepare_change(dir, name).await?;
-        let (name, owner) = (name.to_vec(), (self.config.uid, self.config.gid));
+        let (name, owner) = (name.to_vec(), self.owner_of_new(&wanted));
         self.names
             .change(move |tx| {
                 let (mut node, folder) = fresh(tx, dir, &name, Kind::Directory, owner)?;
@@ -144,7 +147,7 @@ impl BucketFs {
         receipt: Option<Receipt<Made>>,
     ) -> Result<Made> {
         self.prepare_change(dir, name).await?;
-        let (name, owner) = (name.to_vec(), (self.config.uid, self.config.gid));
+        let (name, owner) = (name.to_vec(), self.owner_of_new(&wanted));
         self.names
             .change(move |tx| {
                 let (mut node, folder) = fresh(tx, dir, &name, Kind::Symlink, owner)?;
@@ -155,6 +158,15 @@ impl BucketFs {
                 finish_made(tx, node, folder, receipt)
             })
             .await
+    }
+
+    /// Everything here is one user's, unless owners are stored.
+    fn owner_of_new(&self, wanted: &SetAttr) -> (u32, u32) {
+        let (uid, gid) = (self.config.uid, self.config.gid);
+        match self.config.stored_owners {
+            true => (wanted.uid.unwrap_or(uid), wanted.gid.unwrap_or(gid)),
+            false => (uid, gid),
+        }
     }
 
     /// Removes a file or symlink. The Hub is told later, by the queue.

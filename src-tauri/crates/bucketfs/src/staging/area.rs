@@ -71,6 +71,10 @@ impl StagingArea {
         self.pool.epoch.begin()
     }
 
+    pub fn open_copies(&self) -> usize {
+        self.pool.open()
+    }
+
     pub fn get(&self, id: FileId) -> Option<Arc<Staged>> {
         self.files.read().get(&id).cloned()
     }

@@ -142,6 +142,11 @@ impl FilePool {
         FilePool { slots, capacity, faults, epoch, folder: FolderSync::default() }
     }
 
+    /// Copies that are open now.
+    pub fn open(&self) -> usize {
+        self.slots.lock().open.len()
+    }
+
     pub fn faults(&self) -> &Faults {
         &self.faults
     }

@@ -124,6 +124,18 @@ pub struct Status {
     pub offline_cause: Option<String>,
 }
 
+/// What is held for work under way: each goes back to where it began when the work is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gauges {
+    /// Staged copies that are open, at most the pool's bound.
+    pub open_copies: u64,
+    pub staged_copies: u64,
+    /// Bytes in staged copies, of files that are saved too.
+    pub staged_bytes: u64,
+    /// Tasks of this bucket.
+    pub tasks: u64,
+}
+
 /// Outcome of waiting for everything to reach the Hub.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SyncReport {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::queue::{Key, restored};
-use super::report::{ItemState, QueueItem, Saved, Status, SyncLimits, SyncReport};
+use super::report::{Gauges, ItemState, QueueItem, Saved, Status, SyncLimits, SyncReport};
 use crate::bucket_fs::{BucketFs, blocking};
 use crate::error::Result;
 use crate::names::{conflicts, kept};
@@ -46,6 +46,17 @@ impl BucketFs {
         let left = status.queued + status.waiting + status.uploading + status.failed + status.held_deletes;
         status.all_saved = left == 0;
         status
+    }
+
+    /// What is held at this moment.
+    pub fn gauges(&self) -> Gauges {
+        let copies = self.staging.all();
+        Gauges {
+            open_copies: self.staging.open_copies() as u64,
+            staged_copies: copies.len() as u64,
+            staged_bytes: copies.iter().map(|copy| copy.with_layout(|layout| layout.local_bytes())).sum(),
+            tasks: self.tasks.len() as u64,
+        }
     }
 
     /// Sends everything without debounce and waits until it is on the Hub, has failed for good, or `timeout`

@@ -55,7 +55,7 @@ fn config(args: Serve) -> ServeConfig {
     config.port = args.port;
     config.read_only = args.read_only;
     config.window = if args.mount_once { MountWindow::Once } else { MountWindow::WhileRunning };
-    config.any_uid = args.any_user;
+    config.any_uid = args.any_uid;
     if let Some((uid, gid)) = args.owner {
         (config.uid, config.gid) = (uid, gid);
     }

@@ -23,6 +23,9 @@ async fn one(running: Running, json: bool) -> CommandResult {
         print_json(&status)?;
     } else {
         print_line(&format!("{}: {}", status.bucket, format::state_line(&status.sync)));
+        if status.any_uid {
+            print_line("  FOR TESTS ONLY: every user of this machine is served (--any-uid).");
+        }
         if let Some(cause) = &status.sync.offline_cause {
             print_line(&format!("  {cause}"));
         }

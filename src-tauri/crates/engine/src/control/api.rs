@@ -29,6 +29,11 @@ pub struct EngineStatus {
     pub started_ms: i64,
     /// It ends by itself as soon as everything is on the Hub.
     pub finishing: bool,
+    /// FOR TESTS ONLY: everybody on this machine is served.
+    #[serde(default)]
+    pub any_uid: bool,
+    #[serde(default)]
+    pub gauges: bucketfs::Gauges,
     #[serde(flatten)]
     pub sync: bucketfs::Status,
 }

@@ -42,6 +42,7 @@ pub(crate) struct About {
     pub hub: String,
     pub port: u16,
     pub started_ms: i64,
+    pub any_uid: bool,
 }
 
 impl Controls {
@@ -53,6 +54,8 @@ impl Controls {
             pid: std::process::id(),
             started_ms: self.about.started_ms,
             finishing: *self.finishing.borrow(),
+            any_uid: self.about.any_uid,
+            gauges: self.fs.gauges(),
             sync: self.fs.status(),
         }
     }

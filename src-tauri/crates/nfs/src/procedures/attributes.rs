@@ -1,9 +1,10 @@
 //! GETATTR, SETATTR, ACCESS (RFC 1813 3.3.1, 3.3.2, 3.3.4).
 
-use super::{Outcome, Procedures, ok, receipt, wcc_reply};
+use super::{Outcome, Procedures, ok, receipt, users, wcc_reply};
 use crate::file_system::{CallKey, FileSystem};
 use crate::handle::Target;
 use crate::limits::MAX_FILE_SIZE;
+use crate::rpc::Caller;
 use crate::types::{fattr3, nfsstat3, nfstime3, sattr3, set_atime, set_mtime, set_size3};
 use crate::xdr::{Args, Garbage};
 
@@ -22,24 +23,34 @@ impl<F: FileSystem> Procedures<F> {
         Ok(out.into())
     }
 
-    pub(super) async fn setattr(&self, on: Target, mut args: Args, key: Option<CallKey>) -> Outcome {
-        let change: sattr3 = args.plain()?;
+    pub(super) async fn setattr(
+        &self,
+        on: Target,
+        mut args: Args,
+        key: Option<CallKey>,
+        caller: Option<&Caller>,
+    ) -> Outcome {
+        let mut change: sattr3 = args.plain()?;
         let guard = guard(&mut args)?;
         if let Err(status) = check(&change, on.is_file()) {
             return Err(self.refuse(on.id, status).await.into());
+        }
+        if let Some(caller) = caller {
+            change = self.as_user_sets(caller, on, change).await?;
         }
         let wcc = self.fs.setattr(on.id, change, guard, receipt(key, wcc_reply)).await?;
         Ok(wcc_reply(&wcc).into())
     }
 
     /// The owner (and root, with the same rights) may read and write whatever the mode says: between an
-    /// EXCLUSIVE CREATE and its SETATTR the mode may be 0 (macos-nfs.md B9). Other users never get here.
-    pub(super) async fn access(&self, on: Target, mut args: Args) -> Outcome {
+    /// EXCLUSIVE CREATE and its SETATTR the mode may be 0 (macos-nfs.md B9). Others get here in tests only.
+    pub(super) async fn access(&self, on: Target, mut args: Args, caller: Option<&Caller>) -> Outcome {
         let asked = args.u32()?;
         let attr = self.fs.getattr(on.id).await?;
         let mut out = ok(92);
         out.post_op_attr(Some(&attr));
-        out.u32(asked & rights(on, &attr, self.fs.read_only()));
+        let rights = rights(on, &attr, self.fs.read_only());
+        out.u32(asked & caller.map_or(rights, |caller| rights & users::rights(caller, on, &attr)));
         Ok(out.into())
     }
 }

@@ -6,11 +6,18 @@ use super::{Fault, Outcome, Procedures, ok, receipt, wcc_reply};
 use crate::file_system::{CallKey, CreateHow, Failure, FileSystem, Made, Renamed};
 use crate::handle::{HANDLE_LENGTH, Handles, Target};
 use crate::limits::MAX_LINK_TARGET;
+use crate::rpc::Caller;
 use crate::types::{nfsstat3, sattr3, specdata3};
 use crate::xdr::{Args, Garbage, Out};
 
 impl<F: FileSystem> Procedures<F> {
-    pub(super) async fn create(&self, on: Target, mut args: Args, key: Option<CallKey>) -> Outcome {
+    pub(super) async fn create(
+        &self,
+        on: Target,
+        mut args: Args,
+        key: Option<CallKey>,
+        caller: Option<&Caller>,
+    ) -> Outcome {
         let name = names::name(&mut args, Purpose::Make)?;
         let how = create_how(&mut args)?;
         let checked = match &how {
@@ -18,26 +25,45 @@ impl<F: FileSystem> Procedures<F> {
             CreateHow::Exclusive(_) => Ok(()),
         };
         let name = self.allowed(on, name.and_then(|name| checked.map(|()| name))).await?;
+        let how = self.as_user_creates(caller, on, how).await?;
+        let exclusive = matches!(how, CreateHow::Exclusive(_));
         let receipt = receipt(key, self.made_encoder());
-        let made = self.fs.create(on.id, name, how, receipt).await?;
+        let mut made = self.fs.create(on.id, name, how, receipt).await?;
+        if let Some(caller) = caller.filter(|_| exclusive) {
+            made.object.attr = self.give_to_its_maker(caller, on, made.object.id).await?;
+        }
         Ok(made_reply(&self.handles, &made).into())
     }
 
-    pub(super) async fn mkdir(&self, on: Target, mut args: Args, key: Option<CallKey>) -> Outcome {
+    pub(super) async fn mkdir(
+        &self,
+        on: Target,
+        mut args: Args,
+        key: Option<CallKey>,
+        caller: Option<&Caller>,
+    ) -> Outcome {
         let name = names::name(&mut args, Purpose::Make)?;
         let attr: sattr3 = args.plain()?;
         let name = self.allowed(on, name.and_then(|name| check(&attr, false).map(|()| name))).await?;
+        let attr = self.as_user_makes(caller, on, attr, true).await?;
         let receipt = receipt(key, self.made_encoder());
         let made = self.fs.mkdir(on.id, name, attr, receipt).await?;
         Ok(made_reply(&self.handles, &made).into())
     }
 
-    pub(super) async fn symlink(&self, on: Target, mut args: Args, key: Option<CallKey>) -> Outcome {
+    pub(super) async fn symlink(
+        &self,
+        on: Target,
+        mut args: Args,
+        key: Option<CallKey>,
+        caller: Option<&Caller>,
+    ) -> Outcome {
         let name = names::name(&mut args, Purpose::Make)?;
         let attr: sattr3 = args.plain()?;
         let target = args.opaque(usize::MAX)?;
         let checked = check(&attr, false).and_then(|()| check_link_target(&target));
         let name = self.allowed(on, name.and_then(|name| checked.map(|()| name))).await?;
+        let attr = self.as_user_makes(caller, on, attr, false).await?;
         let receipt = receipt(key, self.made_encoder());
         let made = self.fs.symlink(on.id, name, target.to_vec(), attr, receipt).await?;
         Ok(made_reply(&self.handles, &made).into())
@@ -148,7 +174,7 @@ fn check_link_target(target: &[u8]) -> Result<(), nfsstat3> {
 
 type Name = Result<Vec<u8>, nfsstat3>;
 
-fn rename_arguments(
+pub(super) fn rename_arguments(
     from: Name,
     to: Option<Target>,
     to_name: Name,
