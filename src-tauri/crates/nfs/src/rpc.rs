@@ -9,7 +9,7 @@ use crate::xdr::{Args, Out};
 const MAX_AUTH: usize = 400;
 /// RFC 5531 appendix A: bounds within AUTH_SYS.
 const MAX_MACHINE_NAME: usize = 255;
-const MAX_GROUPS: u32 = 16;
+const MAX_GROUPS: usize = 16;
 
 const CALL: u32 = 0;
 const REPLY: u32 = 1;
@@ -37,7 +37,22 @@ pub enum Credential {
 pub struct Caller {
     pub uid: u32,
     pub gid: u32,
-    pub groups: Vec<u32>,
+    groups: [u32; MAX_GROUPS],
+    in_groups: usize,
+}
+
+impl Caller {
+    /// `groups` beyond the sixteen that AUTH_SYS has room for are left out.
+    pub fn new(uid: u32, gid: u32, groups: &[u32]) -> Self {
+        let in_groups = groups.len().min(MAX_GROUPS);
+        let mut caller = Caller { uid, gid, groups: [0; MAX_GROUPS], in_groups };
+        caller.groups[..in_groups].copy_from_slice(&groups[..in_groups]);
+        caller
+    }
+
+    pub fn groups(&self) -> &[u32] {
+        &self.groups[..self.in_groups]
+    }
 }
 
 /// A well-formed call, procedure and arguments not yet looked at.
@@ -176,12 +191,15 @@ pub fn auth_sys(body: Bytes) -> Result<Caller, AuthProblem> {
         args.opaque(MAX_MACHINE_NAME)?;
         let uid = args.u32()?;
         let gid = args.u32()?;
-        let count = args.u32()?;
-        if count > MAX_GROUPS || args.rest().len() != count as usize * 4 {
+        let count = args.u32()? as usize;
+        if count > MAX_GROUPS || args.rest().len() != count * 4 {
             return Err(crate::xdr::Garbage);
         }
-        let groups = (0..count).map(|_| args.u32()).collect::<Result<_, _>>()?;
-        Ok(Caller { uid, gid, groups })
+        let mut groups = [0; MAX_GROUPS];
+        for group in &mut groups[..count] {
+            *group = args.u32()?;
+        }
+        Ok(Caller { uid, gid, groups, in_groups: count })
     };
     decode().map_err(|_| AuthProblem::BadCredential)
 }

@@ -163,7 +163,7 @@ impl<F: FileSystem> FileService<F> {
     /// Runs a call; a panic in it is its answer's problem alone.
     async fn run(&self, procedure: Procedure, target: Target, call: &Call, key: Option<CallKey>) -> Reply {
         // Of AUTH_NONE nothing is known: it is nobody.
-        let nobody = || rpc::Caller { uid: NOBODY, gid: NOBODY, groups: Vec::new() };
+        let nobody = || rpc::Caller::new(NOBODY, NOBODY, &[]);
         let caller =
             self.any_uid.then(|| rpc::auth_sys(call.credential_bytes.clone()).unwrap_or_else(|_| nobody()));
         let running = self.procedures.run(procedure, target, call.args.clone(), key, caller.as_ref());

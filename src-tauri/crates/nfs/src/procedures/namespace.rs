@@ -155,7 +155,7 @@ impl<F: FileSystem> Procedures<F> {
     }
 }
 
-fn create_how(args: &mut Args) -> Result<CreateHow, Garbage> {
+pub(super) fn create_how(args: &mut Args) -> Result<CreateHow, Garbage> {
     match args.u32()? {
         0 => Ok(CreateHow::Unchecked(args.plain()?)),
         1 => Ok(CreateHow::Guarded(args.plain()?)),

@@ -19,3 +19,4 @@ mod raw;
 mod replay;
 mod rpc;
 mod shutdown;
+mod users;
