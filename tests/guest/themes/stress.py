@@ -6,7 +6,7 @@ from guestkit.runner import say, test
 from guestkit.server import Mount, Server
 
 FULL = bool(os.environ.get("BUCKETBAR_FULL"))
-SECONDS = 900 if FULL else 25
+SECONDS = 900 if FULL else 12
 # A look at one file, over and over, beside everything else: longer than this is a mount that stands still. One
 # processor is shared with all the programs here, so the bound is of hangs, not of speed.
 LONGEST_STALL = 30
