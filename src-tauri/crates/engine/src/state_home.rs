@@ -23,6 +23,15 @@ pub fn log_folder(state: &Path) -> PathBuf {
     }
 }
 
+/// Where the app keeps its settings and the names of its accounts; `None` when the home directory is not known.
+pub(crate) fn config_folder() -> Option<PathBuf> {
+    projects().map(|dirs| dirs.config_dir().to_owned())
+}
+
+fn projects() -> Option<ProjectDirs> {
+    ProjectDirs::from("co", "BucketBar", "BucketBar")
+}
+
 /// The folder of this user's state directories: `~/.local/state/bucketbar` (XDG_STATE_HOME) on Linux,
 /// `~/Library/Application Support/…` on macOS. Never a cache: what is not on the Hub yet lies there.
 #[derive(Debug, Clone)]
@@ -34,7 +43,7 @@ impl StateHome {
     /// # Errors
     /// When there is no home directory.
     pub fn discover() -> Result<StateHome> {
-        let dirs = ProjectDirs::from("co", "BucketBar", "BucketBar").ok_or_else(|| {
+        let dirs = projects().ok_or_else(|| {
             EngineError::new(
                 "Your home directory is not known.",
                 "Set HOME, or name a directory with --state.",

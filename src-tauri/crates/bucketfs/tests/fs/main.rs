@@ -19,5 +19,6 @@ mod rig;
 mod saving;
 mod slipping;
 mod space;
+mod state_rows;
 mod walking;
 mod writing_on;

@@ -150,7 +150,7 @@ pub async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     panic!("it did not happen within 20 s");
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -94,6 +94,13 @@ fn nobody_signed_in_and_a_token_that_is_not_accepted() {
     room.token = None;
     let found = Found::in_(&room);
     assert_eq!(found.problems(), ["Sign-in"]);
+    let origin = room.hub.endpoint().trim_end_matches('/');
+    let of_the_app = serde_json::json!({origin: {"default": null, "accounts": [
+        {"id": "1", "name": "alice", "full_name": null, "organizations": [], "kind": "browser"}]}});
+    let folder = room.dir.path().join(".config/bucketbar");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("accounts.json"), of_the_app.to_string()).unwrap();
+    Found::in_(&room).says("Sign-in", "note", "The app is signed in as alice");
     room.token = Some("hf_wrong".to_owned());
     let found = Found::in_(&room);
     assert_eq!(found.problems(), ["Sign-in"]);

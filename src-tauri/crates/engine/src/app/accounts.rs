@@ -22,6 +22,7 @@ use super::store;
 use super::wake::Wake;
 use crate::hub_access::HubAccess;
 
+const FILE: &str = "accounts.json";
 const HF_CLI: &str = "hf-cli";
 const ENVIRONMENT: &str = "environment";
 const TOKEN_VARIABLES: [&str; 2] = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
@@ -48,6 +49,14 @@ struct Live {
     /// Ours to delete at sign-out; absent for what somebody else keeps.
     own: Option<SignedIn>,
     kept_in: String,
+}
+
+/// The names of the accounts that the app has at the Hub of `origin`, by the file in `folder`; asks and changes nothing.
+pub(crate) fn names_kept(folder: &Path, origin: &str) -> Vec<String> {
+    let bytes = std::fs::read(folder.join(FILE)).unwrap_or_default();
+    let mut kept: HashMap<String, Kept> = serde_json::from_slice(&bytes).unwrap_or_default();
+    let kept = kept.remove(origin.trim_end_matches('/')).unwrap_or_default();
+    kept.accounts.into_iter().map(|account| account.name).collect()
 }
 
 /// All accounts at one Hub.
@@ -79,7 +88,7 @@ impl Accounts {
         wake: Arc<Wake>,
     ) -> Arc<Accounts> {
         let origin = config.endpoint.as_str().trim_end_matches('/').to_owned();
-        let file = folder.join("accounts.json");
+        let file = folder.join(FILE);
         let kept: HashMap<String, Kept> = store::read_or_aside(&file).unwrap_or_default();
         let kept = kept.into_iter().find(|(hub, _)| *hub == origin).map(|(_, kept)| kept).unwrap_or_default();
         let accounts = Accounts {

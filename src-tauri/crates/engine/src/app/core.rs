@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bucketfs::Timestamp;
-use directories::{BaseDirs, ProjectDirs};
+use directories::BaseDirs;
 use hub::Url;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, watch};
@@ -33,7 +33,7 @@ use super::wake::Wake;
 use super::{pulse, settings};
 use crate::error::EngineError;
 use crate::keeping::Respawn;
-use crate::state_home::StateHome;
+use crate::state_home::{StateHome, config_folder};
 
 const EVENTS: usize = 256;
 const LOOK: Duration = Duration::from_secs(2);
@@ -69,11 +69,10 @@ impl AppConfig {
         let homeless = || {
             AppError::new(ErrorCode::System, "Your home directory is not known.", "Set HOME and start again.")
         };
-        let dirs = ProjectDirs::from("co", "BucketBar", "BucketBar").ok_or_else(homeless)?;
         let buckets = StateHome::discover().map_err(|error| AppError::of(ErrorCode::System, error))?;
         Ok(AppConfig {
             endpoint: hub::discover_endpoint()?,
-            config_dir: dirs.config_dir().to_owned(),
+            config_dir: config_folder().ok_or_else(homeless)?,
             state_dir: buckets.path().parent().unwrap_or(buckets.path()).to_owned(),
             home: BaseDirs::new().ok_or_else(homeless)?.home_dir().to_owned(),
             keychain: Arc::new(Keyring::of_system()),

@@ -44,5 +44,6 @@ mod slot;
 mod store;
 mod wake;
 
+pub(crate) use self::accounts::names_kept;
 pub use self::core::{App, AppConfig, AppEvents};
 pub use self::reduce::of_servers;

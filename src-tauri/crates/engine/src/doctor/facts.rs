@@ -16,7 +16,8 @@ use crate::control::ControlClient;
 use crate::control::api::EngineStatus;
 use crate::endpoint::Endpoint;
 use crate::error::{EngineError, Result};
-use crate::{StateHome, hub_access, keeping, log_folder, ports};
+use crate::state_home::config_folder;
+use crate::{StateHome, app, hub_access, keeping, log_folder, ports};
 
 /// For what answers at once or hangs for ever: a disk, a socket, a small program.
 const SHORT: Duration = Duration::from_secs(10);
@@ -81,6 +82,8 @@ pub(super) struct HubFacts {
     /// Where the token comes from; `None` when there is none.
     pub token_from: Option<String>,
     pub account: Option<std::result::Result<Account, EngineError>>,
+    /// Who is signed in in the app, whose tokens are the app's alone.
+    pub of_the_app: Vec<String>,
     /// A bucket that storage and feed were asked about.
     pub asked: Option<String>,
     pub storage: Option<std::result::Result<Reached, HubError>>,
@@ -270,13 +273,15 @@ pub(super) async fn hub() -> HubFacts {
         reached: None,
         token_from: None,
         account: None,
+        of_the_app: Vec::new(),
         asked: None,
         storage: None,
         feed: None,
     };
     // Xet wants a folder; it gets one that goes again.
     let folder = std::env::temp_dir().join(format!("bucketbar-doctor-{}", std::process::id()));
-    if facts.origin.is_ok() {
+    if let Ok(origin) = &facts.origin {
+        facts.of_the_app = config_folder().map(|folder| app::names_kept(&folder, origin)).unwrap_or_default();
         match hub_access::open_hub(&folder) {
             Ok(hub) => ask(&hub, &mut facts).await,
             Err(error) => facts.origin = Err(error),

@@ -55,6 +55,7 @@ fn healthy() -> HubFacts {
         reached: Some(Ok(reached())),
         token_from: Some("the environment variable HF_TOKEN".into()),
         account: Some(Ok(account("write"))),
+        of_the_app: Vec::new(),
         asked: Some("alice/photos".into()),
         storage: Some(Ok(reached())),
         feed: Some(Ok(())),
@@ -70,6 +71,8 @@ fn a_hub_with_a_good_sign_in_has_no_problem() {
 fn no_token_a_refused_one_and_one_that_may_only_read() {
     let none = HubFacts { token_from: None, account: None, ..healthy() };
     assert_eq!(sign_in(&none).level, Level::Problem);
+    let in_the_app = HubFacts { of_the_app: vec!["alice".into()], ..none };
+    assert_eq!(sign_in(&in_the_app).level, Level::Note);
     let refused = EngineError::new("It is not accepted", "Sign in again.");
     let check = sign_in(&HubFacts { account: Some(Err(refused)), ..healthy() });
     assert_eq!((check.level, check.found.as_str()), (Level::Problem, "It is not accepted."));

@@ -247,10 +247,18 @@ fn clock(theirs: SystemTime, ours: SystemTime) -> Check {
 fn sign_in(facts: &HubFacts) -> Check {
     const NAME: &str = "Sign-in";
     let Some(from) = &facts.token_from else {
+        if !facts.of_the_app.is_empty() {
+            let names = facts.of_the_app.join(", ");
+            return Check::note(
+                NAME,
+                format!("The app is signed in as {names}; on the command line nobody is."),
+                "For the command line sign in with `bucketbarctl login` or `hf auth login`, or set HF_TOKEN.",
+            );
+        }
         return Check::problem(
             NAME,
-            "Nobody is signed in on the command line, so only public buckets are seen.",
-            "Sign in with `bucketbarctl login` or `hf auth login`, or set HF_TOKEN; the app has its own sign-ins.",
+            "Nobody is signed in, so only public buckets are seen.",
+            "Sign in with `bucketbarctl login` or `hf auth login`, or set HF_TOKEN; or sign in in the app.",
         );
     };
     match &facts.account {
