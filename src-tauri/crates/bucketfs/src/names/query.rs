@@ -1,6 +1,7 @@
 //! Questions to the database, the same for the writer inside a transaction and for readers.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use unicode_normalization::{UnicodeNormalization, is_nfc_quick};
@@ -387,14 +388,14 @@ impl Paths {
             return desired_place(db, node);
         }
         let Some(key) = wanted_key(node) else { return Ok(None) };
-        if !self.desired.contains_key(&node.parent) {
-            let above = match self::node(db, node.parent)? {
+        let above = match self.desired.entry(node.parent) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => free.insert(match self::node(db, node.parent)? {
                 Some(parent) => desired_place(db, &parent)?,
                 None => None,
-            };
-            self.desired.insert(node.parent, above);
-        }
-        Ok(self.desired[&node.parent].as_ref().map(|above| join(above, key)))
+            }),
+        };
+        Ok(above.as_ref().map(|above| join(above, key)))
     }
 
     /// As [`shown_path`].
@@ -402,11 +403,14 @@ impl Paths {
         if node.parent == ROOT {
             return Ok(node.display_name());
         }
-        if !self.shown.contains_key(&node.parent) {
-            let Some(parent) = self::node(db, node.parent)? else { return shown_path(db, node) };
-            self.shown.insert(node.parent, shown_path(db, &parent)?);
-        }
-        Ok(format!("{}/{}", self.shown[&node.parent], node.display_name()))
+        let above = match self.shown.entry(node.parent) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                let Some(parent) = self::node(db, node.parent)? else { return shown_path(db, node) };
+                free.insert(shown_path(db, &parent)?)
+            }
+        };
+        Ok(format!("{above}/{}", node.display_name()))
     }
 }
 

@@ -482,7 +482,8 @@ mod tests {
         });
         // The writer is held up until both wait.
         let (release, held) = std::sync::mpsc::channel::<()>();
-        names.post(Box::new(move |_| drop(held.recv()))).unwrap();
+        let held_up = move |_: &mut Writer| held.recv().unwrap_or_default();
+        names.post(Box::new(held_up)).unwrap();
         let (first, second, ()) = tokio::join!(names.sync(), names.sync(), async {
             tokio::task::yield_now().await;
             release.send(()).unwrap();
