@@ -45,7 +45,7 @@ pub struct Limits {
     pub upload_stall: Duration,
     /// Data of a read that may wait in memory, over all reads of one bucket.
     pub read_buffer: u64,
-    /// A read longer than this is planned and fetched in pieces of about this size.
+    /// What Xet puts together itself, because it is out of order, is planned and fetched in pieces of about this size.
     pub read_piece: u64,
     /// Memory for reconstruction plans of one bucket.
     pub plan_cache: u64,

@@ -38,26 +38,42 @@ pub struct Errand {
     pub hash: Arc<str>,
     pub file_size: u64,
     pub blocks: Range<u32>,
+    /// Somebody waits for the blocks below.
+    pub demand: u32,
+    /// Where a fetch that somebody waits for gets its turn. It gives it back as soon as nobody does.
+    pub turn: Option<Arc<Semaphore>>,
+    /// The turn of one that brings more than is waited for.
+    pub spare: Option<OwnedSemaphorePermit>,
     pub delivery: Delivery,
 }
 
 impl Carrier {
-    /// Makes the fetch. Every block of the errand has landed on return. `turn` waits for the right to
-    /// begin, given back at the end.
-    pub async fn carry(&self, errand: Errand, turn: impl Future<Output = Option<OwnedSemaphorePermit>>) {
-        let Errand { hash, file_size, blocks, mut delivery } = errand;
-        let Ok(Some(_turn)) = timeout(STALL, turn).await else {
-            return delivery.fail(stalled("No download could begin for a minute."));
+    /// Makes the fetch. Every block of the errand has landed on return.
+    pub async fn carry(&self, errand: Errand) {
+        let Errand { hash, file_size, blocks, demand, turn, spare: _spare, mut delivery } = errand;
+        let mut turn = match turn {
+            None => None,
+            Some(line) => match timeout(STALL, line.acquire_owned()).await {
+                Ok(Ok(turn)) => Some(turn),
+                _ => return delivery.fail(stalled("No download could begin for a minute.")),
+            },
         };
-        let _fetch = self.tally.fetch_begins();
+        let mut fetch = self.tally.fetch_begins();
         let range = bytes_of(blocks.start, file_size).start..bytes_of(blocks.end - 1, file_size).end;
         let mut stream = Incoming { stream: self.source.fetch(&hash, file_size, range), rest: Bytes::new() };
         while let Some(id) = delivery.next() {
+            if id.index >= demand {
+                turn = None;
+            }
             match self.next_block(&mut stream, &id, file_size).await {
-                Ok((bytes, room)) => self.deliver(&mut delivery, id, bytes, room),
+                Ok((bytes, room)) => {
+                    fetch.fetched(bytes.len() as u64);
+                    self.deliver(&mut delivery, id, bytes, room);
+                }
                 Err(error) => return delivery.fail(error),
             }
         }
+        drop(turn);
     }
 
     async fn next_block(
@@ -76,7 +92,6 @@ impl Carrier {
     }
 
     fn deliver(&self, delivery: &mut Delivery, id: BlockId, bytes: Bytes, room: OwnedSemaphorePermit) {
-        self.tally.fetched(bytes.len() as u64);
         delivery.land(bytes.clone());
         self.store.keep(Keep { id, bytes, stored: self.flights.clone(), _room: room });
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::block::{BLOCK, blocks_of};
 use super::flight::Flight;
-use super::pattern::SMALL_FILE;
+use super::pattern::{LARGEST_WINDOW, SMALL_FILE};
 use super::{Content, Look, Subject};
 
 /// What a read waits for the next of its breath. A fetch takes ten times as long at least.
@@ -22,8 +22,9 @@ const LONGEST: Duration = Duration::from_millis(6);
 /// Shorter reads are a program's own, one by one, and not a kernel's read-ahead.
 const SHORTEST: u64 = 16 * 1024;
 
-/// What is looked up with a read, so that whoever looks for all finds it in memory: the largest window ahead of it.
-const LOOKED_UP: u64 = 2 * super::pattern::LARGEST_WINDOW;
+/// What is looked up with a read that lacks something, so that whoever looks for all finds it in memory: the largest
+/// window ahead of its breath.
+const LOOKED_UP: u64 = LARGEST_WINDOW + (64 << 20);
 
 /// Reads of one content that wait to be looked at.
 pub struct Gathering {
@@ -104,12 +105,16 @@ impl Content {
     }
 
     async fn lacks(&self, subject: &Subject, range: &Range<u64>, blocks: &Range<u32>) -> bool {
-        let near = range.start..(range.end + LOOKED_UP).min(subject.file_size);
-        let known = self.known(subject, blocks_of(&near)).await;
-        self.carrier.flights.with(|table| {
+        let known = self.known(subject, blocks.clone()).await;
+        let lacks = self.carrier.flights.with(|table| {
             let look = Look { content: subject.key, table, known };
             blocks.clone().any(|index| look.is_absent(index))
-        })
+        });
+        if lacks {
+            let near = range.start..(range.end + LOOKED_UP).min(subject.file_size);
+            self.known(subject, blocks_of(&near)).await;
+        }
+        lacks
     }
 
     /// Begins the fetches of `reads`, sorted, which it answers, and of what lies ahead of them. Waits for nothing, so
@@ -138,7 +143,7 @@ impl Content {
             let absent: Vec<u32> = scope.filter(|index| look.is_absent(*index)).collect();
             self.errands(subject, table, &absent, demanded.end)
         });
-        let flights = errands.iter().flat_map(|(errand, _)| errand.delivery.flights());
+        let flights = errands.iter().flat_map(|errand| errand.delivery.flights());
         let begun =
             flights.filter(|(id, _)| id.index < demanded.end).map(|(id, flight)| (id.index, flight.clone()));
         let begun = begun.collect();

@@ -27,7 +27,7 @@ use futures_util::future::join;
 use hub::{ErrorClass, HubError};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,9 +47,9 @@ const DEMAND_FETCHES: usize = 32;
 /// Fetches ahead of any reader, at once: they never take a waiting reader's turn.
 const AHEAD_FETCHES: usize = 6;
 
-/// Blocks of one range request: 1 to 16 MiB.
+/// Blocks of one range request: 1 to 128 MiB.
 const MIN_FETCH_BLOCKS: u64 = 16;
-const MAX_FETCH_BLOCKS: u64 = 256;
+const MAX_FETCH_BLOCKS: u64 = 2048;
 
 /// Files whose pattern is remembered.
 const PATTERNS: usize = 1024;
@@ -252,7 +252,7 @@ impl Content {
             let demand = absent.last().map_or(0, |last| last + 1);
             absent.extend(ahead.filter(|index| look.is_absent(*index)));
             let errands = self.errands(subject, table, &absent, demand);
-            for (errand, _) in &errands {
+            for errand in &errands {
                 let waited_for = errand.delivery.flights().take_while(|(id, _)| id.index < demand);
                 found.awaited.extend(waited_for.map(|(id, flight)| (id.index, flight.clone(), false)));
             }
@@ -264,34 +264,34 @@ impl Content {
         found
     }
 
-    /// Fetches for the blocks `absent`, of which those below `demand` are waited for. Those ahead are left
-    /// out when no fetch ahead is free.
-    fn errands(
-        &self,
-        subject: &Subject,
-        table: &mut Table,
-        absent: &[u32],
-        demand: u32,
-    ) -> Vec<(Errand, Turn)> {
+    /// Fetches for the blocks `absent`, of which those below `demand` are waited for. Those ahead come along with them,
+    /// and are left out when no fetch ahead is free.
+    fn errands(&self, subject: &Subject, table: &mut Table, absent: &[u32], demand: u32) -> Vec<Errand> {
         let mut errands = Vec::new();
         let longest = self.longest_fetch();
-        for run in runs_of(absent, demand, longest) {
-            let Some(turn) = self.turn(run.start < demand) else {
-                self.access(&subject.key).lock().pattern.pull_back(u64::from(run.start) * BLOCK);
+        for mut run in runs_of(absent, longest) {
+            let turn = (run.start < demand).then(|| self.demand.clone());
+            let spare = if run.end > demand { self.ahead.clone().try_acquire_owned().ok() } else { None };
+            if run.end > demand && spare.is_none() {
+                // What lies ahead is left out.
+                run.end = demand.max(run.start);
+                self.access(&subject.key).lock().pattern.pull_back(u64::from(run.end) * BLOCK);
+            }
+            if run.is_empty() {
                 break;
-            };
+            }
             let ids = run.clone().map(|index| BlockId { content: subject.key, index });
             let delivery = table.depart(&self.carrier.flights, ids);
             let (hash, file_size) = (subject.hash.clone(), subject.file_size);
-            errands.push((Errand { hash, file_size, blocks: run, delivery }, turn));
+            errands.push(Errand { hash, file_size, blocks: run, demand, turn, spare, delivery });
         }
         errands
     }
 
-    /// Blocks of one request: what the line brings in a quarter of a second, so that a reader who wants
-    /// its end doesn't wait for long.
+    /// Blocks of one request: what the line brings in half a second, so that a reader who wants its end doesn't wait
+    /// for long.
     fn longest_fetch(&self) -> usize {
-        let blocks = self.carrier.tally.pace.rate() / 4 / BLOCK;
+        let blocks = self.carrier.tally.pace.rate() / 2 / BLOCK;
         blocks.clamp(MIN_FETCH_BLOCKS, MAX_FETCH_BLOCKS) as usize
     }
 
@@ -302,27 +302,14 @@ impl Content {
         }
     }
 
-    /// The right to fetch: a reader's waits in line, one ahead of readers is taken only if free.
-    fn turn(&self, waited_for: bool) -> Option<Turn> {
-        if waited_for {
-            return Some(Turn::InLine(self.demand.clone()));
+    fn send_all(&self, errands: Vec<Errand>) {
+        for errand in errands {
+            let (carrier, end) = (self.carrier.clone(), self.end.clone());
+            self.tasks.spawn(async move {
+                // A cancelled errand lands its blocks as cancelled when it is dropped.
+                end.run_until_cancelled(carrier.carry(errand)).await;
+            });
         }
-        self.ahead.clone().try_acquire_owned().ok().map(Turn::Taken)
-    }
-
-    fn send_all(&self, errands: Vec<(Errand, Turn)>) {
-        for (errand, turn) in errands {
-            self.send(errand, turn);
-        }
-    }
-
-    fn send(&self, errand: Errand, turn: Turn) {
-        let carrier = self.carrier.clone();
-        let end = self.end.clone();
-        self.tasks.spawn(async move {
-            // A cancelled errand lands its blocks as cancelled when it is dropped.
-            end.run_until_cancelled(carrier.carry(errand, turn.come())).await;
-        });
     }
 
     async fn load(&self, subject: &Subject, places: Vec<(u32, store::Place)>) -> Vec<(u32, Bytes)> {
@@ -363,20 +350,6 @@ struct Landed {
     failed: Option<(HubError, bool)>,
 }
 
-enum Turn {
-    InLine(Arc<Semaphore>),
-    Taken(OwnedSemaphorePermit),
-}
-
-impl Turn {
-    async fn come(self) -> Option<OwnedSemaphorePermit> {
-        match self {
-            Turn::InLine(line) => line.acquire_owned().await.ok(),
-            Turn::Taken(turn) => Some(turn),
-        }
-    }
-}
-
 /// One look at the blocks of a content while the table of flights is locked.
 struct Look<'a> {
     content: ContentKey,
@@ -415,19 +388,14 @@ impl Look<'_> {
     }
 }
 
-/// The requests for the blocks `absent`, of which those below `demand` are waited for: stretches of
-/// consecutive numbers, each at most `longest` long. A little that lies ahead comes along with what is
-/// waited for; more is a request of its own, so that it doesn't hold a waiting reader's turn.
-fn runs_of(absent: &[u32], demand: u32, longest: usize) -> Vec<Range<u32>> {
-    let mut runs = Vec::new();
-    for run in absent.chunk_by(|before, after| before + 1 == *after) {
-        let little = run.len() as u64 <= MIN_FETCH_BLOCKS;
-        let (waited_for, ahead) = match little {
-            true => (run, &run[..0]),
-            false => run.split_at(run.partition_point(|index| *index < demand)),
-        };
-        let requests = waited_for.chunks(longest).chain(ahead.chunks(longest));
-        runs.extend(requests.map(|request| request[0]..request[request.len() - 1] + 1));
-    }
-    runs
+/// The requests for the blocks `absent`: stretches of consecutive numbers, each at most `longest` long.
+fn runs_of(absent: &[u32], longest: usize) -> Vec<Range<u32>> {
+    let stretches = absent.chunk_by(|before, after| before + 1 == *after);
+    let requests = stretches.flat_map(|stretch| in_parts(stretch, longest));
+    requests.map(|request| request[0]..request[request.len() - 1] + 1).collect()
+}
+
+/// `run` in parts of about one length, none longer than `longest`.
+fn in_parts(run: &[u32], longest: usize) -> impl Iterator<Item = &[u32]> {
+    run.chunks(run.len().div_ceil(run.len().div_ceil(longest).max(1)).max(1))
 }

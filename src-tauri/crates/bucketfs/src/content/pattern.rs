@@ -27,7 +27,7 @@ const SMALLEST_WINDOW: u64 = 2 * BLOCK;
 const STEP: u64 = 16 << 20;
 
 /// How far one file is fetched ahead at most: the bandwidth × latency of a fast line.
-pub const LARGEST_WINDOW: u64 = 64 << 20;
+pub const LARGEST_WINDOW: u64 = 256 << 20;
 
 /// The streams of one file.
 pub struct Pattern {
@@ -116,9 +116,9 @@ impl Pattern {
         if !grows || region.read * 2 < consumed {
             return range.end..range.end;
         }
-        let window = (consumed * 4).clamp(SMALLEST_WINDOW, self.cap.min(most).max(SMALLEST_WINDOW));
+        let window = (consumed * 8).clamp(SMALLEST_WINDOW, self.cap.min(most).max(SMALLEST_WINDOW));
         let (high, before) = (region.high, region.fetched_to);
-        if before > high + window / 2 {
+        if before > high + window / 4 {
             return range.end..range.end;
         }
         if before > region.low && high >= before {

@@ -55,18 +55,11 @@ impl Tally {
         self.misses.fetch_add(misses as u64, Ordering::Relaxed);
     }
 
-    pub fn fetched(&self, bytes: u64) {
-        self.bytes_fetched.fetch_add(bytes, Ordering::Relaxed);
-        self.pace.arrived(bytes);
-    }
-
     /// Counts a fetch; it is in flight until the guard is dropped.
     pub fn fetch_begins(self: &Arc<Self>) -> FetchGuard {
         self.fetches.fetch_add(1, Ordering::Relaxed);
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.pace.begin();
-        }
-        FetchGuard(self.clone())
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        FetchGuard { tally: self.clone(), arriving: false }
     }
 
     pub fn snapshot(&self) -> ContentStats {
@@ -81,10 +74,28 @@ impl Tally {
     }
 }
 
-pub struct FetchGuard(Arc<Tally>);
+pub struct FetchGuard {
+    tally: Arc<Tally>,
+    /// It has its first bytes.
+    arriving: bool,
+}
+
+impl FetchGuard {
+    pub fn fetched(&mut self, bytes: u64) {
+        self.tally.bytes_fetched.fetch_add(bytes, Ordering::Relaxed);
+        self.tally.pace.arrived(bytes);
+        if !self.arriving {
+            self.arriving = true;
+            self.tally.pace.begin();
+        }
+    }
+}
 
 impl Drop for FetchGuard {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.tally.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.arriving {
+            self.tally.pace.end();
+        }
     }
 }

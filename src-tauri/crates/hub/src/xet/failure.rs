@@ -70,6 +70,25 @@ pub(crate) fn of_client_ref(error: &ClientError, failure: &str) -> HubError {
     failed
 }
 
+/// A status of the storage that is no success.
+pub(crate) fn of_status(status: u16, failure: &str) -> HubError {
+    let class = match status {
+        // About its short-lived addresses, not the person's account.
+        401 | 403 => BUSY,
+        status => ErrorClass::of_status(status, None),
+    };
+    let mut failed = HubError::new(class, format!("{failure}: {}", words(class)));
+    failed.status = Some(status);
+    failed
+}
+
+/// A request to the storage that brought no answer, or broke off.
+pub(crate) fn of_http(error: reqwest::Error, failure: &str) -> HubError {
+    let class = if error.is_connect() { ErrorClass::Offline } else { BUSY };
+    // The address is signed: who has it may read.
+    HubError::new(class, format!("{failure}: {}", words(class))).caused_by(error.without_url())
+}
+
 fn words(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::Offline => "the storage can't be reached",

@@ -1,5 +1,6 @@
 //! The bytes: Xet storage behind a bucket, at the level of the `xet-data` crate (hub-api.md 4.2).
 
+mod arriving;
 mod edit;
 mod failure;
 mod plan;
@@ -35,7 +36,7 @@ use tokens::{Refresher, StorageToken, Tokens};
 
 /// The storage of one bucket: tokens, one client for reading, one for writing, plans.
 pub(crate) struct XetBucket {
-    settings: Arc<XetSettings>,
+    pub(crate) settings: Arc<XetSettings>,
     tokens: Arc<Tokens>,
     pub(crate) plans: Arc<Plans>,
     sides: Mutex<Sides>,

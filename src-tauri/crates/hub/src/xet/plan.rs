@@ -44,6 +44,26 @@ struct Source {
     address: Arc<str>,
 }
 
+/// One request of a read: a stretch of chunks of a xorb, and which of them the file is made of.
+#[derive(Clone)]
+pub(crate) struct Part {
+    /// Index into the plan's sources.
+    pub source: usize,
+    /// What the request brings.
+    pub chunks: Range<u32>,
+    /// Consecutive in the file, rising in the xorb; not empty.
+    pub runs: Vec<Run>,
+}
+
+/// Chunks that follow each other in xorb and file.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub chunks: Range<u32>,
+    /// Where in the file it begins.
+    pub start: u64,
+    pub length: u32,
+}
+
 impl Plan {
     /// `Broken` unless the answer covers `window` without a gap and says where to fetch each part. A
     /// window that ends with the file must end exactly there.
@@ -88,6 +108,11 @@ impl Plan {
         used.into_iter().map(|i| self.sources[i].bytes.length()).sum()
     }
 
+    /// Bytes of its longest fetch.
+    pub fn largest_source(&self) -> u64 {
+        self.sources.iter().map(|source| source.bytes.length()).max().unwrap_or(0)
+    }
+
     /// About how much memory it takes.
     pub fn weight(&self) -> u64 {
         let addresses: usize = self.sources.iter().map(|s| s.address.len()).sum();
@@ -121,6 +146,30 @@ impl Plan {
             terms: needed.iter().map(term).collect(),
             xorbs,
         }
+    }
+
+    /// The requests that bring `range`, in the file's order. `None` when one would be needed twice, because the file goes
+    /// back in a xorb or comes back to it.
+    pub fn parts(&self, range: &Range<u64>) -> Option<Vec<Part>> {
+        let mut parts: Vec<Part> = Vec::new();
+        for term in self.terms_of(range) {
+            let run =
+                Run { chunks: term.chunks.start..term.chunks.end, start: term.start, length: term.length };
+            match parts.iter().position(|part| part.source == term.source) {
+                Some(at) if at + 1 == parts.len() => {
+                    let part = &mut parts[at];
+                    part.runs.last().filter(|last| last.chunks.end <= run.chunks.start)?;
+                    part.runs.push(run);
+                }
+                Some(_) => return None,
+                None => {
+                    let chunks = &self.sources.get(term.source)?.chunks;
+                    let chunks = chunks.start..chunks.end;
+                    parts.push(Part { source: term.source, chunks, runs: vec![run] });
+                }
+            }
+        }
+        Some(parts)
     }
 
     /// Where source `index` is fetched from, and the bytes of the xorb the address is good for.
@@ -206,6 +255,22 @@ pub(super) mod tests {
         assert_eq!(part.xorbs.values().flatten().count(), 2);
         assert_eq!(plan.cost(&(120..180)), 5 + 10);
         assert_eq!(plan.cost(&(0..1)), 10);
+    }
+
+    #[test]
+    fn a_read_is_one_request_for_each_xorb_unless_it_comes_back() {
+        let plan = |terms: &[(u8, Range<u32>, u32)]| {
+            let size = terms.iter().map(|(_, _, length)| u64::from(*length)).sum();
+            (Plan::new(answer(0, terms), 0..size, size).unwrap(), size)
+        };
+        let (two, size) = plan(&[(1, 0..10, 100), (2, 3..8, 50), (2, 8..9, 10)]);
+        let parts = two.parts(&(0..size)).unwrap();
+        assert_eq!(parts.iter().map(|part| part.runs.len()).collect::<Vec<_>>(), [1, 1, 1]);
+        let (back, size) = plan(&[(1, 0..10, 100), (2, 3..8, 50), (1, 0..10, 100)]);
+        assert!(back.parts(&(0..size)).is_none(), "the first xorb twice");
+        assert_eq!(back.parts(&(0..120)).unwrap().len(), 2);
+        let (again, size) = plan(&[(1, 0..10, 100), (1, 0..10, 100)]);
+        assert!(again.parts(&(0..size)).is_none(), "the same chunks twice");
     }
 
     #[test]

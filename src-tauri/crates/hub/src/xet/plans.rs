@@ -4,7 +4,7 @@
 //! ([`Limits::plan_overfetch`]); see `plan` for why a plan of the whole file is no answer to every read.
 //! What is asked when none is at hand:
 //! - a small file: the whole file, once;
-//! - from a file's third question on, once: the whole file, which is kept if its parts are small;
+//! - at a file's third question: the whole file, unless its parts are known to be large; kept if they are small;
 //! - else exactly the bytes wanted.
 //!
 //! A content never changes, so a plan is never wrong about it, but its addresses expire: a plan is used
@@ -112,9 +112,10 @@ impl Plans {
             return true;
         }
         let mut kept = self.kept.lock();
-        let questions = &mut kept.entry(&file.hash).questions;
-        *questions += 1;
-        *questions == QUESTIONS_BEFORE_WHOLE + 1 && file.size <= LARGEST_WHOLE
+        let plans = kept.entry(&file.hash);
+        plans.questions += 1;
+        let coarse = plans.by_start.values().any(|plan| plan.largest_source() > self.overfetch);
+        plans.questions == QUESTIONS_BEFORE_WHOLE + 1 && file.size <= LARGEST_WHOLE && !coarse
     }
 
     async fn ask(&self, file: &PlannedFile, window: Range<u64>) -> Result<Arc<Plan>, HubError> {

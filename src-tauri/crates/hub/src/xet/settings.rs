@@ -22,6 +22,8 @@ pub(crate) struct XetSettings {
     write: XetContext,
     /// Writing without asking what the storage has.
     unasked: XetContext,
+    /// For what is read straight from signed addresses.
+    pub storage: reqwest::Client,
     pub directory: PathBuf,
     pub headers: Arc<HeaderMap>,
 }
@@ -40,7 +42,18 @@ impl XetSettings {
             headers.insert(USER_AGENT, agent);
         }
         let limits = &config.limits;
+        let storage = reqwest::Client::builder()
+            .default_headers(headers.clone())
+            .http1_only()
+            .connect_timeout(limits.connect_timeout)
+            .read_timeout(limits.read_idle)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|e| {
+                HubError::broken("The encrypted connection to the storage can't be set up").caused_by(e)
+            })?;
         Ok(XetSettings {
+            storage,
             read: context(for_reading(limits))?,
             write: context(for_writing(limits))?,
             unasked: context(for_writing_unasked(limits))?,

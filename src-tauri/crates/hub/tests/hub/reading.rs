@@ -149,6 +149,48 @@ async fn wrong_content_is_an_error_and_never_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bytes_are_handed_on_as_they_arrive() {
+    let bench = Bench::new();
+    let content = sample(14, 16 << 20);
+    let stored = upload(&bench.bucket, &content).await.unwrap();
+    let bucket = bench.forgetful();
+    bench.server.faults().network(0, 8 << 20);
+    bench.server.reset_counters();
+    let mut stream = bucket.read(&stored.hash, stored.size, 0..stored.size);
+    let first: Bytes = stream.try_next().await.unwrap().unwrap();
+    assert!(first == content.slice(..first.len()));
+    let down = bench.server.counters().of("/_storage/").down;
+    assert!(down < stored.size / 2, "the first bytes came after {down}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_breaks_off_goes_on_where_it_was() {
+    let bench = Bench::new();
+    let content = sample(15, 16 << 20);
+    let stored = upload(&bench.bucket, &content).await.unwrap();
+    let bucket = bench.forgetful();
+    bench.server.reset_counters();
+    bench.server.faults().add(Fault::on("_storage", Harm::Truncate { after: 6 << 20 }).times(1));
+    let got = read(&bucket, &stored.hash, stored.size, 0..stored.size).await.unwrap();
+    assert!(got == content);
+    let storage = bench.server.counters().of("/_storage/");
+    assert_eq!(storage.calls, 2, "{storage:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_content_that_comes_back_to_its_own_chunks_is_read_right() {
+    let bench = Bench::new();
+    let (one, two) = (sample(16, 3 << 20), sample(17, 2 << 20));
+    let content = Bytes::from([&one[..], &two, &one, &two[..1 << 20], &one].concat());
+    let stored = upload(&bench.bucket, &content).await.unwrap();
+    let bucket = bench.forgetful();
+    for range in [0..stored.size, 1 << 20..9 << 20, (5 << 20) - 10..(8 << 20) + 10] {
+        let got = read(&bucket, &stored.hash, stored.size, range.clone()).await.unwrap();
+        assert!(got == content.slice(range.start as usize..range.end as usize), "{range:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_read_stops_fetching() {
     let bench = Bench::new();
     let stored = upload(&bench.bucket, &sample(13, 64 << 20)).await.unwrap();

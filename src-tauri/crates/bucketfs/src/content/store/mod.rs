@@ -35,6 +35,14 @@ const PAGE_BLOCKS: u32 = 1024;
 /// Places kept in memory, over all pages: about 10 MiB.
 const PLACES_IN_MEMORY: u64 = 256 * 1024;
 
+/// A read of so many blocks takes less time than handing it to another thread and back, where the system has them in
+/// memory.
+const AT_ONCE: usize = 2;
+
+/// Stretches of segments that were read lately, so that the system very likely still has them in memory: 4 GiB.
+const WARM: usize = 4096;
+const WARM_STRETCH: u32 = 1 << 20;
+
 /// A handle to the store; clones share it.
 #[derive(Clone)]
 pub struct Store {
@@ -46,6 +54,8 @@ struct Shared {
     index: Mutex<Index>,
     segments: Segments,
     pages: Cache<PageKey, Arc<Page>, PageWeight>,
+    /// Segment and stretch of it.
+    warm: Cache<(u32, u32), ()>,
     /// Segment bytes may not exceed this.
     room: u64,
     limit: u64,
@@ -115,6 +125,7 @@ impl Store {
         let shared = Arc::new(Shared {
             index: Mutex::new(index),
             segments,
+            warm: Cache::new(WARM),
             pages: Cache::with_weighter(8 * 1024, PLACES_IN_MEMORY, PageWeight),
             room: room_for_segments(limit),
             limit,
@@ -148,14 +159,26 @@ impl Store {
         Known { first_page, pages: pages.await.unwrap_or_default() }
     }
 
-    /// Reads blocks of one content, given by rising number, off the runtime's threads. One that fails its
-    /// checksum comes back as none and is forgotten.
+    /// Reads blocks of one content, given by rising number, off the runtime's threads unless they are few and were read
+    /// lately. One that fails its checksum comes back as none and is forgotten.
     pub async fn read(&self, content: ContentKey, blocks: Vec<(u32, Place)>) -> Vec<Loaded> {
+        let stretch = |place: &Place| (place.segment, place.offset / WARM_STRETCH);
+        if blocks.len() <= AT_ONCE
+            && blocks.iter().all(|(_, place)| self.shared.warm.get(&stretch(place)).is_some())
+        {
+            return self.read_now(content, &blocks);
+        }
+        let stretches: Vec<(u32, u32)> = blocks.iter().map(|(_, place)| stretch(place)).collect();
         let numbers: Vec<u32> = blocks.iter().map(|(number, _)| *number).collect();
         let store = self.clone();
         let loaded = tokio::task::spawn_blocking(move || store.read_now(content, &blocks));
         match loaded.await {
-            Ok(loaded) => loaded,
+            Ok(loaded) => {
+                for stretch in stretches.chunk_by(PartialEq::eq) {
+                    self.shared.warm.insert(stretch[0], ());
+                }
+                loaded
+            }
             Err(_) => numbers.into_iter().map(|number| (number, None)).collect(),
         }
     }

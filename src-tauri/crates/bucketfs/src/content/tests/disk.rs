@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::network::{Network, Weather};
 use super::{AMPLE, KIB, MIB, check, open, quiet};
@@ -246,4 +247,26 @@ fn copy_all(from: &Path, to: &Path) {
             false => drop(fs::copy(entry.path(), target).unwrap()),
         }
     }
+}
+
+#[test]
+fn a_small_read_of_what_was_read_lately_waits_for_no_other_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let network = Network::with_latency(0);
+        let on = open(dir.path(), AMPLE, &network).await;
+        check(&on, 1, 4 * MIB, 0..4 * MIB).await.unwrap();
+        quiet(&on).await;
+        check(&on, 1, 4 * MIB, 0..4 * MIB).await.unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let stuck = tokio::task::spawn_blocking(move || held.recv());
+        for at in [0, 70_000, 3 * MIB] {
+            let read = tokio::time::timeout(Duration::from_secs(5), check(&on, 1, 4 * MIB, at..at + 4096));
+            read.await.expect("it waited for a thread").unwrap();
+        }
+        drop(release);
+        let _ = stuck.await;
+    });
 }

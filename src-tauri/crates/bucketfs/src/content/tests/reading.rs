@@ -127,7 +127,7 @@ async fn a_kernels_first_breath_is_one_fetch_in_any_order() {
         });
         join_all(reads).await;
         let begun = network.calls.lock()[0].1.clone();
-        assert_eq!(begun, first..first + 16 * MIB);
+        assert!(begun.start == first && begun.end >= first + 16 * MIB, "{begun:?}");
         let twice = |range: &std::ops::Range<u64>| range.start < first + 16 * MIB;
         assert_eq!(network.calls.lock().iter().filter(|(_, range)| twice(range)).count(), 1);
     }
