@@ -151,7 +151,7 @@ def reads(bench):
                 row = bench.row("reads", f"cold sequential, {name}", "MB/s", [one.rate for one in seen[depth]],
                                 {"hf": [size / one["seconds"] / MB for one in hf]}, target=("hf", ">=", 0.9), **costs(seen[depth], size))
                 bench.must(row.fetched <= 1.05, f"{name}: {row.fetched} x the file was fetched")
-                bench.must(row.calls <= 2 * middle(one["calls"] for one in hf) + 10, f"{name}: {row.calls} calls")
+                bench.must(row.calls <= 2 * middle(one["calls"] for one in hf) + 4, f"{name}: {row.calls} calls")
                 row = bench.row("reads", f"warm sequential, {name}", "MB/s", [one.rate for one in warm[depth]],
                                 {"nfs-ganesha": [one.rate for one in theirs[depth]]}, target=("nfs-ganesha", ">=", 0.9), **costs(warm[depth], size))
                 bench.must(row.calls == 0, f"{name}: a warm read made {row.calls} calls to the Hub")
