@@ -30,7 +30,7 @@ pub enum By {
 
 pub const HELP: &str = "\
 bucketbar: Hugging Face buckets in the menu bar
-  --page PAGE   show activity, settings, welcome or new-bucket
+  --page PAGE   show activity, settings, welcome, new-bucket or offline
   --quiet       show nothing by itself
   --supervised  the same, by launchd or systemd, which start it again after a crash
   --version     print the version
@@ -45,7 +45,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Arguments {
                 Some(known) => page = Some(known),
                 None => {
                     return Arguments::Wrong(
-                        "--page needs activity, settings, welcome or new-bucket.".into(),
+                        "--page needs activity, settings, welcome, new-bucket or offline.".into(),
                     );
                 }
             },

@@ -9,13 +9,15 @@ pub enum Page {
     Settings,
     Welcome,
     NewBucket,
+    Offline,
 }
 
 /// Width and height in points.
 pub type Size = (f64, f64);
 
 impl Page {
-    pub const ALL: [Page; 4] = [Page::Activity, Page::Settings, Page::Welcome, Page::NewBucket];
+    pub const ALL: [Page; 5] =
+        [Page::Activity, Page::Settings, Page::Welcome, Page::NewBucket, Page::Offline];
 
     /// The window's label, and the page's name in its address.
     pub fn name(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Page {
             Page::Settings => "settings",
             Page::Welcome => "welcome",
             Page::NewBucket => "new-bucket",
+            Page::Offline => "offline",
         }
     }
 
@@ -37,6 +40,7 @@ impl Page {
             Page::Settings => "Settings",
             Page::Welcome => "Welcome to BucketBar",
             Page::NewBucket => "New Bucket",
+            Page::Offline => "Keep Offline",
         }
     }
 
@@ -47,6 +51,7 @@ impl Page {
             Page::Settings => ((720.0, 560.0), (480.0, 400.0)),
             Page::Welcome => ((620.0, 560.0), (460.0, 480.0)),
             Page::NewBucket => ((460.0, 420.0), (400.0, 360.0)),
+            Page::Offline => ((620.0, 520.0), (420.0, 360.0)),
         }
     }
 

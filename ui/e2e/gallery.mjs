@@ -64,6 +64,8 @@ const ALL_VIEWS = [
   ["idle", "new-bucket", "badName"],
   ["taken", "new-bucket", "create"],
   ["signed-out", "new-bucket"],
+  ["idle", "offline"],
+  ["idle", "offline", "keepMore"],
 ];
 
 /** All, or those that BUCKETBAR_VIEWS (a regular expression over their names) chooses while one works on them. */
@@ -104,6 +106,11 @@ const DEEDS = {
     await click(".welcome-foot .button", 1)(page);
     await click(".welcome-foot .button", 1)(page);
   },
+  keepMore: async (page) => {
+    await page.locator(".offline-page form .input").first().fill("huge");
+    await page.locator(".offline-page form .button").first().click();
+    await page.locator("[role=dialog], [role=alertdialog]").first().waitFor();
+  },
   owners: click(".popup-button"),
   badName: (page) => page.locator("#bucket-name").fill("no spaces"),
   create: async (page) => {
@@ -112,8 +119,8 @@ const DEEDS = {
   },
 };
 
-const SIZES = { activity: [760, 600], settings: [720, 560], welcome: [620, 600], "new-bucket": [460, 480] };
-const SMALL = { activity: [420, 420], settings: [480, 400], welcome: [460, 480], "new-bucket": [380, 420] };
+const SIZES = { activity: [760, 600], settings: [720, 560], welcome: [620, 600], "new-bucket": [460, 480], offline: [620, 520] };
+const SMALL = { activity: [420, 420], settings: [480, 400], welcome: [460, 480], "new-bucket": [380, 420], offline: [420, 360] };
 
 let visits = 0;
 async function show(page, origin, [state, path, deed], query = "") {

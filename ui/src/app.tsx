@@ -7,6 +7,7 @@ import { useModel, useView } from "./state/hooks";
 import { parseRoute } from "./state/route";
 import { ActivityPage } from "./pages/activity/activity";
 import { NewBucketPage } from "./pages/new-bucket";
+import { OfflinePage } from "./pages/offline";
 import { SettingsPage } from "./pages/settings/settings";
 import { WelcomePage } from "./pages/welcome/welcome";
 
@@ -58,6 +59,7 @@ export function App() {
       {route.page === "settings" && <SettingsPage app={view.app} pane={route.pane} />}
       {route.page === "welcome" && <WelcomePage app={view.app} />}
       {route.page === "new-bucket" && <NewBucketPage app={view.app} />}
+      {route.page === "offline" && <OfflinePage />}
     </>
   );
 }

@@ -68,6 +68,7 @@ fn below(bucket: &Bucket) -> Option<Item> {
     let id = || bucket.id.clone();
     let reveal = Item::of(&Action::Reveal(id()), "Reveal in Hub");
     let sync = Item::of(&Action::SyncNow(id()), "Sync Now");
+    let offline = Item::of(&Action::KeepOffline(id()), "Keep Offline…");
     let unmount = Item::of(&Action::Unmount(id()), "Unmount");
     let items = match &bucket.mount {
         Mount::Mounted { read_only, .. } => {
@@ -76,7 +77,7 @@ fn below(bucket: &Bucket) -> Option<Item> {
             let account_only = matches!(read_only, Some(engine::app::api::buckets::ReadOnlyReason::Account));
             let read_only_line =
                 Item::check(&Action::ReadOnly(id()), "Read-only", read_only.is_some()).enabled(!account_only);
-            vec![open, reveal, unmount, read_only_line, sync]
+            vec![open, reveal, unmount, read_only_line, sync, offline]
         }
         Mount::Lost { .. } => vec![reveal, unmount, sync],
         Mount::Finishing => vec![reveal, sync],

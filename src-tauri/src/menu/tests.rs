@@ -164,7 +164,7 @@ fn a_bucket_in_use_offers_what_can_be_done_with_it() {
     state.buckets = vec![group("ada", OwnerKind::User, vec![bucket("ada", "photos", mounted(None))])];
     let menu = describe(&state);
     let below = find(&menu, "actions:ada/photos").map(inner).unwrap_or_default();
-    assert_eq!(labels(below), ["Open", "Reveal in Hub", "Unmount", "Read-only", "Sync Now"]);
+    assert_eq!(labels(below), ["Open", "Reveal in Hub", "Unmount", "Read-only", "Sync Now", "Keep Offline…"]);
     let id = || "ada/photos".to_owned();
     let actions: Vec<_> = below.iter().filter_map(|item| Action::of_id(&item.id)).collect();
     assert_eq!(
@@ -174,7 +174,8 @@ fn a_bucket_in_use_offers_what_can_be_done_with_it() {
             Action::Reveal(id()),
             Action::Unmount(id()),
             Action::ReadOnly(id()),
-            Action::SyncNow(id())
+            Action::SyncNow(id()),
+            Action::KeepOffline(id())
         ]
     );
 }

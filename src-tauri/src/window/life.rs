@@ -15,6 +15,7 @@ use tauri::{AppHandle, Manager};
 
 use super::{dialogs, engine_of, windows};
 use crate::menu::Action;
+use crate::page::Page;
 use crate::platform;
 use crate::update::decision::End;
 
@@ -33,6 +34,9 @@ pub struct Life {
 pub async fn act(app: &AppHandle, action: Action) {
     if let Action::Open(page) = action {
         return windows::open(app, page, None);
+    }
+    if let Action::KeepOffline(_) = action {
+        return windows::open(app, Page::Offline, None);
     }
     let Some(engine) = engine_of(app) else {
         if action == Action::Quit {
@@ -66,7 +70,7 @@ async fn perform(app: &AppHandle, engine: &Arc<App>, action: Action) -> AppResul
         Action::SignOut(account) => sign_out(app, engine, account).await,
         Action::CopyDiagnostics => copy_diagnostics(app, engine).await,
         Action::Quit => quit(app, engine).await,
-        Action::Open(_) => Ok(()),
+        Action::Open(_) | Action::KeepOffline(_) => Ok(()),
     }
 }
 

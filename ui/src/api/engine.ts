@@ -225,6 +225,71 @@ deleted: boolean, };
  */
 export type RemovedList = { rows: Array<Removed>, };
 
+/**
+ * How far keeping a file or folder offline is.
+ */
+export type KeptState = { "state": "looking" } | { "state": "downloading" } | { "state": "waiting", why: string, } | { "state": "failed", why: string, advice: string, } | { "state": "kept" } | { "state": "gone" };
+
+/**
+ * A file or folder that is kept offline.
+ */
+export type KeptItem = { 
+/**
+ * Inside the bucket; empty is everything.
+ */
+path: string, folder: boolean, files: number, bytes: number, bytes_here: number, since_ms: number, } & ({ "state": "looking" } | { "state": "downloading" } | { "state": "waiting", why: string, } | { "state": "failed", why: string, advice: string, } | { "state": "kept" } | { "state": "gone" });
+
+/**
+ * What of one bucket lies on this machine, and why.
+ */
+export type BucketStorage = { bucket: string, 
+/**
+ * Kept offline; never given up by itself.
+ */
+kept_bytes: number, 
+/**
+ * To be downloaded still.
+ */
+to_keep_bytes: number, 
+/**
+ * Read lately, and saved lately and on the Hub: given up when space runs short.
+ */
+cached_bytes: number, cache_limit: number, 
+/**
+ * Not on the Hub yet; never given up.
+ */
+unsent_bytes: number, 
+/**
+ * Where it is mounted, if it is.
+ */
+mount_point: string | null, items: Array<KeptItem>, };
+
+/**
+ * Of every bucket in use.
+ */
+export type Storage = { buckets: Array<BucketStorage>, 
+/**
+ * What the disk can still take.
+ */
+available_bytes: number | null, };
+
+/**
+ * What keeping something offline would take.
+ */
+export type KeepCost = { path: string, folder: boolean, files: number, bytes: number, 
+/**
+ * Not on this machine yet.
+ */
+download_bytes: number, available_bytes: number, 
+/**
+ * The disk has room for it.
+ */
+fits: boolean, 
+/**
+ * It is kept already, by itself or with a folder around it.
+ */
+kept: boolean, };
+
 export type RowAction = "upload" | "delete" | "move" | "none";
 
 /**
@@ -478,6 +543,25 @@ bucket?: string, path?: string, }; answer: Count };
   /** Deleted or overwritten versions of a bucket that can come back, newest first. */
   recent_deletes: { args: { bucket: string, }; answer: RemovedList };
   restore: { args: { bucket: string, path: string, as_name?: string, }; answer: Place };
+  /** What lies on this machine and why, and what is kept offline and how far it is. */
+  storage: { args: Record<string, never>; answer: Storage };
+  /** What keeping a file or folder offline would take; may ask the Hub for long. */
+  keep_cost: { args: { bucket: string, 
+/**
+ * Inside the bucket, or absolute in its mount; empty is everything.
+ */
+path: string, }; answer: KeepCost };
+  /** Keeps a file or folder offline from now on. */
+  keep_offline: { args: { bucket: string, 
+/**
+ * Inside the bucket, or absolute in its mount; empty is everything.
+ */
+path: string, }; answer: Storage };
+  keep_no_longer: { args: { bucket: string, 
+/**
+ * Inside the bucket, or absolute in its mount; empty is everything.
+ */
+path: string, }; answer: Storage };
   create_bucket: { args: { 
 /**
  * A user or organisation of one of the accounts.
@@ -526,4 +610,4 @@ minutes: number, }; answer: Settings };
   quit: { args: { consent?: string, }; answer: Asked };
 }
 
-export const COMMANDS = ["snapshot", "queue", "saved", "refresh_buckets", "mount", "unmount", "set_read_only", "sync_now", "show", "reveal", "pause", "resume", "retry", "discard", "resolve", "answer_deletes", "recent_deletes", "restore", "create_bucket", "set_settings", "snooze", "sign_in_browser", "sign_in_device", "sign_in_cancel", "sign_in_hf_cli", "sign_in_token", "set_default_account", "sign_out", "dismiss", "remove_everything", "helper_status", "helper_register", "helper_open_settings", "diagnostics", "check", "quit"] as const satisfies readonly (keyof Commands)[];
+export const COMMANDS = ["snapshot", "queue", "saved", "refresh_buckets", "mount", "unmount", "set_read_only", "sync_now", "show", "reveal", "pause", "resume", "retry", "discard", "resolve", "answer_deletes", "recent_deletes", "restore", "storage", "keep_cost", "keep_offline", "keep_no_longer", "create_bucket", "set_settings", "snooze", "sign_in_browser", "sign_in_device", "sign_in_cancel", "sign_in_hf_cli", "sign_in_token", "set_default_account", "sign_out", "dismiss", "remove_everything", "helper_status", "helper_register", "helper_open_settings", "diagnostics", "check", "quit"] as const satisfies readonly (keyof Commands)[];

@@ -24,7 +24,7 @@ export function PendingDialog({ pending, close }: { pending: PendingQuestion | n
   if (!pending) return null;
   if (pending.yes)
     return (
-      <Question title={pending.title} yes={pending.yes.label} danger onYes={pending.yes.run} onClose={close}>
+      <Question title={pending.title} yes={pending.yes.label} danger={!pending.yes.safe} onYes={pending.yes.run} onClose={close}>
         <Facts {...pending} />
       </Question>
     );

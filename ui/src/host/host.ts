@@ -4,7 +4,7 @@ import type { AppError, AppEvent, Commands } from "../api/engine";
 
 export type CommandName = keyof Commands;
 
-export type PageName = "activity" | "settings" | "welcome" | "new-bucket";
+export type PageName = "activity" | "settings" | "welcome" | "new-bucket" | "offline";
 
 export type HelperState = "enabled" | "requires_approval" | "not_registered" | "not_found";
 

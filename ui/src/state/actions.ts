@@ -9,7 +9,7 @@ export interface PendingQuestion {
   question: string;
   facts: readonly string[];
   /** Absent: it cannot be done now, the question only says why. */
-  yes?: { label: string; run: () => Promise<unknown> };
+  yes?: { label: string; run: () => Promise<unknown>; safe?: boolean };
 }
 
 interface Words {

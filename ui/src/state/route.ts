@@ -1,4 +1,4 @@
-// The address's fragment: "#/activity/17", "#/settings/accounts", "#/welcome", "#/new-bucket".
+// The address's fragment: "#/activity/17", "#/settings/accounts", "#/welcome", "#/new-bucket", "#/offline".
 import type { PageName } from "../host/host";
 import { PANES, type Pane } from "../pages/settings/panes";
 
@@ -9,7 +9,7 @@ export interface Route {
   entry: number | null;
 }
 
-const PAGES: readonly PageName[] = ["activity", "settings", "welcome", "new-bucket"];
+const PAGES: readonly PageName[] = ["activity", "settings", "welcome", "new-bucket", "offline"];
 
 /** Whatever it says, it leads somewhere: what is not known is the activity. */
 export function parseRoute(hash: string): Route {

@@ -1,5 +1,5 @@
 // A host that answers from a script.
-import type { AppEvent, AppError, AppState, Commands, QueueRow, Removed, SavedRow, Settings } from "../../src/api/engine";
+import type { AppEvent, AppError, AppState, Commands, KeptItem, KeptState, QueueRow, Removed, SavedRow, Settings, Storage } from "../../src/api/engine";
 import type { CommandName, HelperState, Host } from "../../src/host/host";
 
 export interface Script {
@@ -29,6 +29,39 @@ export interface ScriptedHost extends Host {
   finish(count: number): void;
 }
 
+const item = (path: string, files: number, bytes: number, here: number, state: KeptState): KeptItem => ({ path, folder: files > 1, files, bytes, bytes_here: here, since_ms: 0, ...state });
+
+const storage: Storage = {
+  available_bytes: 310_000_000_000,
+  buckets: [
+    {
+      bucket: "alice/photos",
+      kept_bytes: 21_300_000_000,
+      to_keep_bytes: 29_600_000_000,
+      cached_bytes: 3_400_000_000,
+      cache_limit: 12_000_000_000,
+      unsent_bytes: 128_000_000,
+      mount_point: "/Volumes/photos",
+      items: [
+        item("2024/Norway", 812, 14_200_000_000, 14_200_000_000, { state: "kept" }),
+        item("2025/A week in the mountains with everybody we could find, day by day and in raw", 1620, 36_700_000_000, 7_100_000_000, { state: "downloading" }),
+        item("index.sqlite", 1, 22_000_000, 0, { state: "failed", why: "The disk is full: 22 MB are still to be downloaded.", advice: "Free some space on this machine; it goes on by itself." }),
+        item("old/scan.tif", 0, 0, 0, { state: "gone" }),
+      ],
+    },
+    {
+      bucket: "acme/models",
+      kept_bytes: 0,
+      to_keep_bytes: 0,
+      cached_bytes: 870_000_000,
+      cache_limit: 12_000_000_000,
+      unsent_bytes: 0,
+      mount_point: null,
+      items: [],
+    },
+  ],
+};
+
 export function scriptedHost(script: Script): ScriptedHost {
   const calls: Call[] = [];
   let tell: (event: AppEvent) => void = () => undefined;
@@ -49,6 +82,10 @@ export function scriptedHost(script: Script): ScriptedHost {
       changed();
       return script.app.settings;
     },
+    storage: () => storage,
+    keep_cost: ({ path }: Commands["keep_cost"]["args"]) => ({ path, folder: true, files: 1284, bytes: 42_700_000_000, download_bytes: 42_100_000_000, available_bytes: path === "huge" ? 12_000_000_000 : 310_000_000_000, fits: path !== "huge", kept: false }),
+    keep_offline: () => storage,
+    keep_no_longer: () => storage,
     diagnostics: () => ({ text: "diagnostics" }),
     retry: () => ({ count: 1 }),
     answer_deletes: () => ({ count: 1 }),

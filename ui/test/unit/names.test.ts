@@ -52,6 +52,7 @@ describe("an address", () => {
     ["#/activity/x", { page: "activity", pane: "general", entry: null }],
     ["#/settings/storage", { page: "settings", pane: "storage", entry: null }],
     ["#/settings/nonsense", { page: "settings", pane: "general", entry: null }],
+    ["#/offline", { page: "offline", pane: "general", entry: null }],
     ["#/new-bucket", { page: "new-bucket", pane: "general", entry: null }],
     ["#/../../etc/passwd", { page: "activity", pane: "general", entry: null }],
   ])("%s leads somewhere", (hash, route) => expect(parseRoute(hash)).toEqual(route));

@@ -23,6 +23,7 @@ use crate::recovery;
 use crate::staging::{Staged, StagingArea};
 use crate::state_dir::StateDir;
 use crate::sync::listing::Listings;
+use crate::sync::offline::Offline;
 use crate::sync::queue::Queue;
 use crate::sync::report::Status;
 
@@ -106,6 +107,7 @@ pub struct BucketFs {
     pub(crate) files_on_hub: AtomicU64,
     /// Edits whose base is being fetched.
     pub(crate) pins: Mutex<HashSet<FileId>>,
+    pub(crate) offline: Offline,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) departed: Departed,
     /// Owns every task of this bucket; all end by `stop`.
@@ -122,7 +124,7 @@ impl BucketFs {
     pub async fn open(config: Config, bucket: hub::Bucket, events: Arc<dyn Events>) -> Result<Arc<Self>> {
         let state = StateDir::open(&config.state_dir)?;
         let source = Arc::new(bucket.clone());
-        let content = ContentCache::open(&state.cache(), config.cache_bytes, source).await?;
+        let content = ContentCache::open(&state.cache(), &state.kept(), config.cache_bytes, source).await?;
         let (names, kept_at) = open_names(&state, &config.faults)?;
         let staging = Arc::new(StagingArea::open(&state.staged(), config.faults.clone())?);
         let fs = Arc::new_cyclic(|me| BucketFs {
@@ -130,6 +132,7 @@ impl BucketFs {
             feed: Mutex::new(None),
             files_on_hub: AtomicU64::new(0),
             pins: Mutex::default(),
+            offline: Offline::default(),
             ledger: Arc::default(),
             departed: Departed::default(),
             listings: Listings::default(),
@@ -164,7 +167,8 @@ impl BucketFs {
         }
     }
 
-    /// Starts the queue and the watcher of remote changes, and gets access to the Hub's storage for the first read.
+    /// Starts the queue, the watcher of remote changes and keeping offline, and gets access to the Hub's storage for the
+    /// first read.
     pub fn start_sync(self: &Arc<Self>) {
         let fs = self.clone();
         self.tasks.spawn(async move {
@@ -182,6 +186,10 @@ impl BucketFs {
         let fs = self.clone();
         self.tasks.spawn(async move {
             guarded("the watcher of remote changes", || crate::sync::watcher::run(fs.clone())).await;
+        });
+        let fs = self.clone();
+        self.tasks.spawn(async move {
+            guarded("keeping offline", || crate::sync::offline::keeper::run(fs.clone())).await;
         });
     }
 

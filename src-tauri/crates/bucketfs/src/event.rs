@@ -59,6 +59,20 @@ pub enum Event {
         kept_at: String,
         files: u64,
     },
+    /// Everything of a file or folder that is to be kept offline is on this machine.
+    KeptOffline {
+        path: String,
+        files: u64,
+        bytes: u64,
+    },
+    /// It is not, and does not get there by itself.
+    KeepOfflineFailed {
+        path: String,
+        cause: String,
+        advice: String,
+        /// The disk had no room.
+        full: bool,
+    },
     /// The Hub cannot be reached, or can again.
     Online {
         online: bool,

@@ -36,6 +36,7 @@ pub use names::removed::{Removed, RemovedHow};
 pub use ops::{Commit, Create, Entry, Made, Page, Read, Renamed, Space, Write};
 pub use receipt::Receipt;
 pub use recovery::Tidied;
+pub use sync::offline::report::{CacheReport, PinCost, PinReport, PinState};
 pub use sync::report::{
     Conflict, DeletesAnswer, FailureClass, Gauges, HeldDeletes, ItemState, QueueItem, Resolution, Saved,
     Status, SyncLimits, SyncReport, Version,

@@ -9,6 +9,7 @@ mod ids;
 pub mod kept;
 pub mod merge;
 mod node;
+pub mod pins;
 pub mod query;
 pub mod removed;
 mod schema;

@@ -57,7 +57,7 @@ impl StateDir {
     ///
     /// Errors: [`ErrorKind::Busy`] when another process holds it.
     pub fn open(root: &Path) -> Result<Self> {
-        for folder in [root.to_owned(), root.join("staged"), root.join("cache")] {
+        for folder in [root.to_owned(), root.join("staged"), root.join("cache"), root.join("kept")] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -83,6 +83,15 @@ impl StateDir {
 
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
+    }
+
+    pub fn kept(&self) -> PathBuf {
+        self.root.join("kept")
+    }
+
+    /// What is kept offline, once more beside the database.
+    pub fn pins(&self) -> PathBuf {
+        self.root.join("pins.json")
     }
 
     pub fn path(&self) -> &Path {

@@ -10,6 +10,7 @@ mod folders;
 mod forever;
 mod keyless;
 pub(crate) mod listing;
+pub(crate) mod offline;
 mod pace;
 pub(crate) mod pin;
 pub(crate) mod queue;

@@ -77,6 +77,15 @@ pub enum Command {
     RecentDeletes(Shown),
     /// Bring back what was deleted or overwritten, while the Hub still has it
     Restore(Restore),
+    /// Keep a file or folder offline: download it, follow its changes, never give it up
+    ///
+    /// TARGET is a path in a mounted folder, or OWNER/BUCKET:PATH; OWNER/BUCKET alone is everything. Says the size
+    /// first, and asks when a terminal can answer.
+    Pin(Pin),
+    /// Keep a file or folder offline no longer
+    Unpin(Unpin),
+    /// List what is kept offline and how far it is, and what lies on this machine and why
+    Pins(Shown),
     /// Finish the uploads of every bucket that was ever mounted, and of servers that died
     ///
     /// Each gets a server that ends when everything is on the Hub. For the login of a machine that was switched off.
@@ -416,6 +425,30 @@ pub struct Restore {
     pub as_name: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct Pin {
+    /// A path in a mounted folder, or OWNER/BUCKET[:PATH]
+    pub target: String,
+    /// The state directory of its server; by default `mount`'s
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Wait until it is here, and show how far it is
+    #[arg(long)]
+    pub wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Unpin {
+    /// A path in a mounted folder, or OWNER/BUCKET[:PATH]
+    pub target: String,
+    /// The state directory of its server; by default `mount`'s
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
 fn minutes(text: &str) -> Result<Duration, String> {
     let minutes: f64 = text.parse().map_err(|_| "not a number of minutes".to_owned())?;
     Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
@@ -485,6 +518,9 @@ mod tests {
             "bucketbarctl restore alice/photos a/b --as c",
             "bucketbarctl serve alice/photos --state /s --no-keeper --finish",
             "bucketbarctl resume-uploads",
+            "bucketbarctl pin alice/photos:2024/june --state /s --yes --wait",
+            "bucketbarctl unpin /Volumes/photos/2024",
+            "bucketbarctl pins alice/photos --json",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

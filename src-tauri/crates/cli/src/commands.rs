@@ -12,6 +12,7 @@ pub mod logout;
 pub mod ls;
 pub mod mount;
 pub mod pause;
+pub mod pins;
 pub mod queue;
 pub mod resume_uploads;
 pub mod retry;

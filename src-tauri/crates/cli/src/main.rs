@@ -84,6 +84,9 @@ async fn run(command: Command) -> CommandResult {
         Command::Resolve(args) => commands::conflicts::resolve(args).await,
         Command::Discard(args) => commands::conflicts::discard(args).await,
         Command::RecentDeletes(args) => commands::undo::list(args).await,
+        Command::Pin(args) => commands::pins::pin(args).await,
+        Command::Unpin(args) => commands::pins::unpin(args).await,
+        Command::Pins(args) => commands::pins::list(args).await,
         Command::Restore(args) => commands::undo::restore(args).await,
     }
 }

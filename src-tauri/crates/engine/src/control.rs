@@ -5,6 +5,7 @@
 pub mod api;
 mod client;
 pub mod decisions;
+pub mod pins;
 mod server;
 mod socket;
 

@@ -27,8 +27,8 @@ pub mod words;
 
 pub use bucket_path::BucketPath;
 pub use bucketfs::{
-    Conflict, DeletesAnswer, FailureClass, HeldDeletes, ItemState, QueueItem, Removed, RemovedHow,
-    Resolution, Status, SyncLimits, SyncReport, Timestamp, Version,
+    CacheReport, Conflict, DeletesAnswer, FailureClass, HeldDeletes, ItemState, PinCost, PinReport, PinState,
+    QueueItem, Removed, RemovedHow, Resolution, Status, SyncLimits, SyncReport, Timestamp, Version,
 };
 pub use endpoint::Endpoint;
 pub use error::{EngineError, Result};

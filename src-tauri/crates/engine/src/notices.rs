@@ -39,6 +39,9 @@ pub enum NoticeKind {
     DeletesHeld,
     Recovered,
     DatabaseRebuilt,
+    /// Everything of a pin is on this machine.
+    KeptOffline,
+    KeepOfflineFailed,
     Offline,
     Online,
     Mounted,
@@ -48,7 +51,8 @@ pub enum NoticeKind {
 impl NoticeKind {
     /// Good news and mere progress go first when room is needed.
     fn is_news_only(self) -> bool {
-        matches!(self, NoticeKind::Saved | NoticeKind::Online | NoticeKind::Mounted | NoticeKind::Unmounted)
+        use NoticeKind as K;
+        matches!(self, K::Saved | K::KeptOffline | K::Online | K::Mounted | K::Unmounted)
     }
 }
 
@@ -271,6 +275,16 @@ fn worded(event: Event) -> (NoticeKind, Option<String>, String, String) {
                  one is kept at {kept_at}."
             );
             (K::DatabaseRebuilt, None, what, "Check the disk that holds BucketBar's state.".to_owned())
+        }
+        Event::KeptOffline { path, files, bytes } => {
+            let shown = if path.is_empty() { "The whole bucket" } else { &path };
+            let what = format!("{shown} is kept offline ({}, {}).", words::files(files), words::size(bytes));
+            (K::KeptOffline, Some(path), what, String::new())
+        }
+        Event::KeepOfflineFailed { path, cause, advice, .. } => {
+            let shown = if path.is_empty() { "The whole bucket" } else { &path };
+            let what = format!("{shown} is not yet kept offline: {}", sentence(&cause));
+            (K::KeepOfflineFailed, Some(path), what, advice)
         }
         Event::Online { online: true, .. } => {
             (K::Online, None, "The Hub can be reached.".to_owned(), String::new())

@@ -69,7 +69,7 @@ async fn mounting(scene: &Scene, run: &Run) -> std::path::PathBuf {
     .await;
     let below = run.icon.line("    Actions for photos").await.map(|line| line.below).unwrap_or_default();
     let labels: Vec<&str> = below.iter().map(|line| line.label.as_str()).collect();
-    assert_eq!(labels, ["Open", "Reveal in Hub", "Unmount", "Read-only", "Sync Now"]);
+    assert_eq!(labels, ["Open", "Reveal in Hub", "Unmount", "Read-only", "Sync Now", "Keep Offline…"]);
     run.icon.click("Reveal in Hub").await;
     let page = format!("{}/buckets/{}/photos", scene.hub.endpoint(), scene.hub.user());
     until("the browser is asked for the bucket's page", || async {

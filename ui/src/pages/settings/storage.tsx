@@ -1,7 +1,10 @@
 import { useId } from "preact/hooks";
+import { Button } from "../../components/button";
 import { Segments, StopSlider } from "../../components/choices";
 import { useTexts } from "../../components/context";
 import { Group, Line } from "../../components/parts";
+import { useModel } from "../../state/hooks";
+import { useStorage } from "../../state/storage";
 import { bytes } from "../../text/format";
 import type { PaneProps } from "./settings";
 
@@ -14,9 +17,43 @@ export function StoragePane({ app, change }: PaneProps) {
   const { cache_bytes: cache, reserve_bytes: reserve } = app.settings;
   return (
     <>
+      <Here />
       <SizeGroup label={t("set.cache")} note={t("set.cacheNote")} stops={CACHE} first={10 * GB} value={cache} onChange={(value) => change({ cache_bytes: value })} />
       <SizeGroup label={t("set.reserve")} note={t("set.reserveNote")} stops={RESERVE} first={5 * GB} value={reserve} onChange={(value) => change({ reserve_bytes: value })} />
       <p class="group-note">{t("set.unsentNote")}</p>
+    </>
+  );
+}
+
+/** What lies on this computer, bucket by bucket, and why. */
+function Here() {
+  const { t, locale } = useTexts();
+  const { host } = useModel();
+  const { storage } = useStorage();
+  if (!storage) return null;
+  return (
+    <>
+      {storage.buckets.map((one) => (
+        <Group key={one.bucket} title={one.bucket}>
+          <Line label={t("set.hereKept")}>
+            <span class="secondary">
+              {one.to_keep_bytes > 0
+                ? t("set.hereLeft", { size: bytes(one.kept_bytes, locale), left: bytes(one.to_keep_bytes, locale) })
+                : bytes(one.kept_bytes, locale)}
+            </span>
+            <Button onClick={() => host.openPage("offline")} about={one.bucket}>
+              {t("set.hereManage")}
+            </Button>
+          </Line>
+          <Line label={t("set.hereCached")}>
+            <span class="secondary">{t("set.hereLimit", { size: bytes(one.cached_bytes, locale), limit: bytes(one.cache_limit, locale) })}</span>
+          </Line>
+          <Line label={t("set.hereUnsent")}>
+            <span class="secondary">{bytes(one.unsent_bytes, locale)}</span>
+          </Line>
+        </Group>
+      ))}
+      <p class="group-note">{t(storage.buckets.length > 0 ? "set.hereNote" : "set.hereNone")}</p>
     </>
   );
 }

@@ -22,6 +22,11 @@ impl ContentKey {
     pub fn parse(hash: &str) -> Option<ContentKey> {
         decode_hex(hash.as_bytes()).map(ContentKey)
     }
+
+    /// The Hub's name of the content.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 fn decode_hex(text: &[u8]) -> Option<[u8; 32]> {

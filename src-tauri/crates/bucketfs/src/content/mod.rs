@@ -10,6 +10,8 @@ mod block;
 mod fetch;
 mod flight;
 mod gathering;
+mod keeping;
+mod kept;
 mod pace;
 mod pattern;
 mod source;
@@ -31,10 +33,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::block::{BLOCK, BlockId, ContentKey, LONGEST_FILE, blocks_of, part_in};
+pub use self::block::ContentKey;
+use self::block::{BLOCK, BlockId, LONGEST_FILE, blocks_of, part_in};
 use self::fetch::{Carrier, Errand, MEMORY};
 use self::flight::{Flight, HOMELESS_BYTES, Table};
 use self::gathering::Gathering;
+pub use self::keeping::KeepError;
+pub use self::kept::Kept;
 use self::pattern::{LARGEST_WINDOW, Pattern};
 pub use self::source::Source;
 use self::store::{Known, Store};
@@ -61,6 +66,8 @@ const ATTEMPTS: usize = 4;
 pub struct Content {
     carrier: Arc<Carrier>,
     access: Cache<ContentKey, Arc<Mutex<Access>>>,
+    /// What is kept offline: asked before the cache.
+    kept: Arc<Kept>,
     demand: Arc<Semaphore>,
     ahead: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -91,15 +98,22 @@ struct Found {
 
 impl Content {
     /// Opens the cache in `dir`, which belongs to it alone and holds at most `limit_bytes`; what an earlier
-    /// run cached there is served again. Missing content comes from `source`.
+    /// run cached there is served again. What is kept offline lies in `kept`. Missing content comes from `source`.
     pub async fn open(
         dir: &Path,
+        kept: &Path,
         limit_bytes: u64,
         source: Arc<dyn Source>,
     ) -> Result<Content, crate::Error> {
-        let place = dir.to_owned();
-        let opening = tokio::task::spawn_blocking(move || Store::open(&place, limit_bytes));
-        let store = opening.await.map_err(|_| {
+        let (place, kept_place) = (dir.to_owned(), kept.to_owned());
+        let opening = tokio::task::spawn_blocking(move || {
+            let failed = |error| crate::Error::disk("opening what is kept offline", &error);
+            Ok::<_, crate::Error>((
+                Store::open(&place, limit_bytes)?,
+                Kept::open(&kept_place).map_err(failed)?,
+            ))
+        });
+        let (store, kept) = opening.await.map_err(|_| {
             crate::Error::new(crate::ErrorKind::LocalDisk, "Opening the read cache failed unexpectedly.")
         })??;
         let carrier = Carrier {
@@ -112,6 +126,7 @@ impl Content {
         Ok(Content {
             carrier: Arc::new(carrier),
             access: Cache::new(PATTERNS),
+            kept: Arc::new(kept),
             demand: Arc::new(Semaphore::new(DEMAND_FETCHES)),
             ahead: Arc::new(Semaphore::new(AHEAD_FETCHES)),
             tasks: TaskTracker::new(),
@@ -136,6 +151,9 @@ impl Content {
                 "The Hub named a file's content `{hash}`, which is no Xet hash."
             )));
         };
+        if let Some(bytes) = self.kept.read(key, file_size, range.clone()).await {
+            return Ok(vec![bytes]);
+        }
         let subject = Subject { key, hash: hash.into(), file_size };
         let blocks = blocks_of(&range);
         let bytes = self.blocks(&subject, &range, blocks.clone()).await?;
@@ -148,8 +166,10 @@ impl Content {
         ContentStats {
             bytes_on_disk: store.bytes_on_disk(),
             limit: store.limit(),
-            damaged: store.damaged(),
+            damaged: store.damaged() + self.kept.damaged(),
             not_kept: store.not_kept(),
+            kept_offline: self.kept.bytes(),
+            downloaded_to_keep: self.kept.downloaded(),
             ..self.carrier.tally.snapshot()
         }
     }

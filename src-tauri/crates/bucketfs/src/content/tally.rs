@@ -25,6 +25,10 @@ pub struct ContentStats {
     pub damaged: u64,
     /// Blocks that could not be kept on disk.
     pub not_kept: u64,
+    /// Bytes of contents that are kept offline, beside the cache and its limit.
+    pub kept_offline: u64,
+    /// Bytes fetched to keep them offline, beside `bytes_fetched`.
+    pub downloaded_to_keep: u64,
 }
 
 pub struct Tally {
@@ -60,6 +64,11 @@ impl Tally {
         self.fetches.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         FetchGuard { tally: self.clone(), arriving: false }
+    }
+
+    /// Fetches for readers are under way.
+    pub fn is_fetching(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 
     pub fn snapshot(&self) -> ContentStats {

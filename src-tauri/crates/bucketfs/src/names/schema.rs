@@ -104,6 +104,8 @@ CREATE TABLE IF NOT EXISTS troubles(
   signed_out INTEGER NOT NULL,
   PRIMARY KEY(kind, what)
 ) WITHOUT ROWID;
+-- What is kept offline: `path` as it is seen, `node` what was there when somebody looked last.
+CREATE TABLE IF NOT EXISTS pins(path TEXT PRIMARY KEY, node INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 ";

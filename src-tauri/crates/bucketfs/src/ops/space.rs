@@ -125,6 +125,16 @@ impl BucketFs {
         }
     }
 
+    /// Space for `bytes` of what is to be kept offline, for a moment: clean caches are given back for it. The answer is
+    /// what is missing, 0 when there is enough.
+    pub(crate) async fn short_of_room(&self, bytes: u64) -> Result<u64> {
+        let short = |available: u64| bytes.saturating_add(self.ledger.promised()).saturating_sub(available);
+        if short(self.available()?) > 0 {
+            self.make_room(bytes).await;
+        }
+        Ok(short(self.available()?))
+    }
+
     /// Free bytes that staging may take, promised or not.
     fn available(&self) -> Result<u64> {
         let (_, free) = self.disk()?;

@@ -54,6 +54,12 @@ pub struct Listings {
     pub(super) sweeps: Sweeps,
 }
 
+/// Where listings of some folders stood at a moment.
+pub struct Point {
+    epoch: u64,
+    news: HashMap<FileId, u64>,
+}
+
 #[derive(Default)]
 struct Settled {
     next: u64,
@@ -128,6 +134,7 @@ impl Listings {
     /// looks.
     pub fn bucket_changed(&self, fs: &Arc<BucketFs>) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
+        fs.offline.stir();
         let recent: Vec<FileId> = {
             let mut looked = self.looked.lock();
             looked.retain(|_, when| when.elapsed() < RECENT);
@@ -143,6 +150,7 @@ impl Listings {
         *self.news.lock().entry(id).or_default() += 1;
         self.all_news.fetch_add(1, Ordering::AcqRel);
         self.fresh.lock().entry(id).and_modify(|epoch| *epoch = STALE);
+        fs.offline.stir();
         let recent = self.looked.lock().get(&id).is_some_and(|when| when.elapsed() < RECENT);
         if recent {
             self.start(fs, id);
@@ -196,6 +204,22 @@ impl Listings {
         self.news.lock().get(&id).copied().unwrap_or(0)
     }
 
+    /// Where these folders stand now.
+    pub fn point(&self, ids: impl Iterator<Item = FileId>) -> Point {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let news = self.news.lock();
+        Point { epoch, news: ids.map(|id| (id, news.get(&id).copied().unwrap_or(0))).collect() }
+    }
+
+    /// These folders were found to be as the Hub had them after `point`. Those the feed has named since are not taken.
+    pub fn take_for_fresh(&self, ids: &[FileId], point: &Point) {
+        let news = self.news.lock();
+        let mut fresh = self.fresh.lock();
+        for id in ids.iter().filter(|id| point.news.get(id) == Some(&news.get(id).copied().unwrap_or(0))) {
+            fresh.insert(*id, point.epoch);
+        }
+    }
+
     fn mark(&self) -> Mark {
         Mark {
             epoch: self.epoch.load(Ordering::Acquire),
@@ -239,6 +263,7 @@ impl Listings {
                 tracing::warn!(folder = %id, %error, "listing failed");
             }
             fs.listings.running.lock().remove(&id);
+            fs.offline.stir();
             let _ = tell.send(Some(result));
         });
         outcome

@@ -156,7 +156,8 @@ impl Queue {
         self.stirred.subscribe()
     }
 
-    fn stir(&self) {
+    /// Something that is shown has changed, and the queue has nothing to do.
+    pub fn stir(&self) {
         self.stirred.send_modify(|version| *version += 1);
     }
 

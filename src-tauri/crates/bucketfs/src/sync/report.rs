@@ -119,6 +119,11 @@ pub struct Status {
     #[serde(default)]
     pub conflicts: u64,
     pub unsent_bytes: u64,
+    /// Bytes kept offline, and bytes that are still to be downloaded for that.
+    #[serde(default)]
+    pub kept_bytes: u64,
+    #[serde(default)]
+    pub to_keep_bytes: u64,
     pub last_saved_ms: Option<i64>,
     /// Cause of the last contact failure, when offline.
     pub offline_cause: Option<String>,

@@ -26,6 +26,8 @@ impl BucketFs {
             online: self.queue.offline_cause().is_none(),
             offline_cause: self.queue.offline_cause(),
             read_only: self.config.read_only,
+            kept_bytes: self.content.kept().bytes(),
+            to_keep_bytes: self.offline.left(),
             last_saved_ms: self.queue.last_saved_ms(),
             ..Status::default()
         };

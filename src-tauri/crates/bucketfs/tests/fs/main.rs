@@ -6,6 +6,7 @@
 mod deciding;
 mod edits;
 mod failing_disk;
+mod keeping_offline;
 mod lying;
 mod making_way;
 mod meeting;

@@ -6,6 +6,7 @@
 mod bad_input;
 mod deciding;
 mod doctoring;
+mod keeping_offline;
 mod main_job;
 mod signing_in;
 mod support;

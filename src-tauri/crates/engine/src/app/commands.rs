@@ -373,7 +373,7 @@ impl App {
         }
     }
 
-    fn one(&self, bucket: &str) -> AppResult<Live> {
+    pub(super) fn one(&self, bucket: &str) -> AppResult<Live> {
         self.slot(bucket)?.live().ok_or_else(|| {
             AppError::new(ErrorCode::NotFound, format!("{bucket} is not in use here."), "Mount it first.")
         })

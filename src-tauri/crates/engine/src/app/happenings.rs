@@ -24,12 +24,13 @@ pub(super) fn of_notice(bucket: &str, notice: &Notice) -> Option<Happening> {
         (NoticeKind::WriteFailed, _) => A::WriteFailed,
         (NoticeKind::CallFailed, Some("COMMIT")) | (NoticeKind::SyncToDiskFailed, _) => A::SyncFailed,
         (NoticeKind::CallFailed, Some("WRITE" | "SETATTR" | "CREATE")) => A::WriteFailed,
-        (NoticeKind::CallFailed | NoticeKind::Panicked, _) => A::Trouble,
+        (NoticeKind::CallFailed | NoticeKind::Panicked | NoticeKind::KeepOfflineFailed, _) => A::Trouble,
         (NoticeKind::Stale, _) => A::Stale,
         (NoticeKind::Recovered | NoticeKind::DatabaseRebuilt, _) => A::Recovered,
         // These stand in the queue, the list of conflicts, the status.
         (NoticeKind::UploadFailed | NoticeKind::Conflict | NoticeKind::DeletesHeld, _) => return None,
         (NoticeKind::Offline | NoticeKind::Online, _) => return None,
+        (NoticeKind::KeptOffline, _) => return None,
         (NoticeKind::Saved | NoticeKind::Mounted | NoticeKind::Unmounted, _) => return None,
     };
     let actions = match kind {

@@ -41,6 +41,7 @@ mod settings;
 mod shown;
 mod signing_in;
 mod slot;
+mod storage;
 mod store;
 mod wake;
 

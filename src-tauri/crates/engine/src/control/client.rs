@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bucketfs::{Conflict, DeletesAnswer, HeldDeletes, Removed, Resolution, SyncLimits};
+use bucketfs::{Conflict, DeletesAnswer, HeldDeletes, PinCost, PinReport, Removed, Resolution, SyncLimits};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
@@ -21,6 +21,7 @@ use super::decisions::{
     AnswerRequest, Conflicts, Count, Deletes, DiscardRequest, RemovedList, ResolveRequest, RestoreRequest,
     Restored,
 };
+use super::pins::{PinRequest, Pins};
 use super::socket;
 use crate::error::{EngineError, Result};
 
@@ -111,6 +112,23 @@ impl ControlClient {
         let request = RestoreRequest { path: path.to_owned(), as_name: as_name.map(str::to_owned) };
         let answer = self.call::<_, Restored>(Method::POST, "/restore", &request, LONG_CALL).await?;
         Ok(answer.path)
+    }
+
+    pub async fn pins(&self) -> Result<Pins> {
+        self.call(Method::GET, "/pins", &Empty {}, CALL).await
+    }
+
+    pub async fn pin_cost(&self, path: &str) -> Result<PinCost> {
+        self.call(Method::POST, "/pins/cost", &PinRequest { path: path.to_owned() }, LONG_CALL).await
+    }
+
+    pub async fn pin(&self, path: &str) -> Result<PinReport> {
+        self.call(Method::POST, "/pins", &PinRequest { path: path.to_owned() }, LONG_CALL).await
+    }
+
+    pub async fn unpin(&self, path: &str) -> Result<()> {
+        let request = PinRequest { path: path.to_owned() };
+        self.call::<_, Empty>(Method::POST, "/pins/remove", &request, CALL).await.map(|_| ())
     }
 
     pub async fn resume(&self) -> Result<EngineStatus> {

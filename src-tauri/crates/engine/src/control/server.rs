@@ -17,7 +17,7 @@ use super::api::{
     API_VERSION, Empty, EngineStatus, Events, EventsRequest, MAX_SYNC_MS, MountWindowRequest, PauseRequest,
     Queue, Refusal, Retried, RetryRequest, SyncRequest, Version,
 };
-use super::decisions;
+use super::{decisions, pins};
 use crate::notices::Notices;
 
 /// A window longer than this would be no window.
@@ -82,6 +82,7 @@ pub(crate) async fn serve(
         .route("/finish", post(finish))
         .route("/shutdown", post(shutdown))
         .merge(decisions::routes())
+        .merge(pins::routes())
         .fallback(unknown)
         .with_state(controls);
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await

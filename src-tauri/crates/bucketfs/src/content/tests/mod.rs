@@ -23,7 +23,7 @@ const MIB: u64 = 1 << 20;
 const AMPLE: u64 = 4 << 30;
 
 async fn open(dir: &Path, limit: u64, network: &Arc<Network>) -> Arc<Content> {
-    Arc::new(Content::open(dir, limit, Arc::new(Wire(network.clone()))).await.unwrap())
+    Arc::new(Content::open(dir, &dir.join("kept"), limit, Arc::new(Wire(network.clone()))).await.unwrap())
 }
 
 /// Reads and says whether the bytes are right; a wrong one ends the test.

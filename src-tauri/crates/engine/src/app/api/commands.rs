@@ -61,6 +61,11 @@ arguments! {
     ResolveArgs { bucket: BucketId, id: u64, how: Resolution }
     AnswerDeletesArgs { bucket: BucketId, answer: DeletesAnswer }
     RestoreArgs { bucket: BucketId, path: String, #[serde(default)] as_name: Option<String> }
+    KeepArgs {
+        bucket: BucketId,
+        /// Inside the bucket, or absolute in its mount; empty is everything.
+        path: String,
+    }
     CreateBucketArgs {
         /// A user or organisation of one of the accounts.
         owner: String,
@@ -143,6 +148,13 @@ macro_rules! all_commands {
             /// Deleted or overwritten versions of a bucket that can come back, newest first.
             recent_deletes(OfBucket) -> RemovedList;
             restore(RestoreArgs) -> Place;
+            /// What lies on this machine and why, and what is kept offline and how far it is.
+            storage(Nothing) -> Storage;
+            /// What keeping a file or folder offline would take; may ask the Hub for long.
+            keep_cost(KeepArgs) -> KeepCost;
+            /// Keeps a file or folder offline from now on.
+            keep_offline(KeepArgs) -> Storage;
+            keep_no_longer(KeepArgs) -> Storage;
             create_bucket(CreateBucketArgs) -> Bucket;
             /// Changes some settings; answers with all.
             set_settings(SettingsArgs) -> Settings;

@@ -13,6 +13,7 @@ pub mod helper;
 pub mod queue;
 pub mod settings;
 pub mod state;
+pub mod storage;
 #[cfg(test)]
 mod typescript;
 

@@ -16,6 +16,7 @@ use super::helper::*;
 use super::queue::*;
 use super::settings::*;
 use super::state::*;
+use super::storage::*;
 
 const HEAD: &str =
     "// Generated from src-tauri/crates/engine/src/app/api by its test `typescript`. Do not edit.\n\n";
@@ -92,6 +93,11 @@ fn generated() -> String {
         Resolution,
         Removed,
         RemovedList,
+        KeptState,
+        KeptItem,
+        BucketStorage,
+        Storage,
+        KeepCost,
         RowAction,
         FailureClass,
         RowState,
