@@ -109,7 +109,7 @@ const DEEDS = {
   keepMore: async (page) => {
     await page.locator(".offline-page form .input").first().fill("huge");
     await page.locator(".offline-page form .button").first().click();
-    await page.locator("[role=dialog], [role=alertdialog]").first().waitFor();
+    await page.locator("dialog[open]").first().waitFor();
   },
   owners: click(".popup-button"),
   badName: (page) => page.locator("#bucket-name").fill("no spaces"),

@@ -67,11 +67,15 @@ export function ProgressBar({ label, share, text }: { label: string; share: numb
   );
 }
 
-export function Group({ title, note, children }: { title?: string; note?: string; children: ComponentChildren }) {
+export function Group({ title, named, note, children }: { title?: string; named?: boolean; note?: string; children: ComponentChildren }) {
   const id = useId();
   return (
     <section class="group" aria-labelledby={title ? id : undefined}>
-      {title && <h2 id={id}>{title}</h2>}
+      {title && (
+        <h2 id={id} data-user={named || undefined}>
+          {title}
+        </h2>
+      )}
       <div class="group-box">{children}</div>
       {note && <p class="group-note">{note}</p>}
     </section>

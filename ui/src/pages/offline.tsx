@@ -64,7 +64,7 @@ function BucketItems({ bucket, onStorage, onError, onAsk }: BucketItemsProps) {
     }
   };
   return (
-    <Group title={bucket.bucket}>
+    <Group title={bucket.bucket} named>
       {bucket.items.length === 0 && <p class="line secondary">{t("offline.nothing")}</p>}
       {bucket.items.map((item) => (
         <ItemLine key={item.path} item={item} onRemove={() => remove(item)} />
@@ -97,7 +97,11 @@ function ItemLine({ item, onRemove }: { item: KeptItem; onRemove: () => Promise<
           <FileName name={name} />
         </p>
         <p class="secondary">{text}</p>
-        {moving && <ProgressBar label={name} share={item.bytes > 0 ? item.bytes_here / item.bytes : null} text={done} />}
+        {moving && (
+          <div data-user>
+            <ProgressBar label={name} share={item.bytes > 0 ? item.bytes_here / item.bytes : null} text={done} />
+          </div>
+        )}
         {item.state === "waiting" && (
           <p class="secondary" data-user>
             {item.why}

@@ -34,13 +34,8 @@ function Here() {
   return (
     <>
       {storage.buckets.map((one) => (
-        <Group key={one.bucket} title={one.bucket}>
-          <Line label={t("set.hereKept")}>
-            <span class="secondary">
-              {one.to_keep_bytes > 0
-                ? t("set.hereLeft", { size: bytes(one.kept_bytes, locale), left: bytes(one.to_keep_bytes, locale) })
-                : bytes(one.kept_bytes, locale)}
-            </span>
+        <Group key={one.bucket} title={one.bucket} named>
+          <Line label={t("set.hereKept")} note={one.to_keep_bytes > 0 ? t("set.hereLeft", { size: bytes(one.kept_bytes, locale), left: bytes(one.to_keep_bytes, locale) }) : bytes(one.kept_bytes, locale)}>
             <Button onClick={() => host.openPage("offline")} about={one.bucket}>
               {t("set.hereManage")}
             </Button>
