@@ -173,8 +173,12 @@ def unit(count, full):
 
 
 def bench(count, full):
-    """Every part of scripts/bench on small sizes: that it runs and that no count of calls or bytes is broken. Times are not judged."""
+    """Every part of scripts/bench on small sizes: that it runs and that no count of calls or bytes is broken. Times are not judged.
+    And the instructions of the hot paths against those recorded."""
     count.step("scripts/bench", "--smoke", "--no-ganesha", seconds=900)
+    if missing := install({"valgrind": "valgrind", "strace": "strace"}, []):
+        return count.skip(f"{', '.join(missing)} cannot be installed here: no instructions are counted")
+    count.step("scripts/bench", "--counts", *(["--large"] if full else []), seconds=1800 if full else 600)
 
 
 def lint(count, full):

@@ -130,7 +130,7 @@ class Served:
         argv = [TARGET / "nfs-load", "--port", self.port, "--mount-port", self.mount_port, "--export", self.export, "--depth", depth, job, *arguments]
         done = subprocess.run([str(a) for a in argv], text=True, capture_output=True, timeout=900)
         if done.returncode:
-            raise Failed(f"{self.name}: {job} {' '.join(map(str, arguments))}: {done.stderr.strip()[-400:]}")
+            raise Failed(f"{self.name}: {job} {' '.join(map(str, arguments))}: {done.stderr.split('Stack backtrace')[0].strip()[-400:]}")
         return json.loads(done.stdout)
 
     def stop(self):
@@ -142,14 +142,14 @@ class Served:
 class Ours(Served):
     """`bucketbarctl serve` of a bucket, its state in memory like everybody's files."""
 
-    def __init__(self, hub, bucket, home, state=None, uploads=True, wrapped=()):
+    def __init__(self, hub, bucket, home, state=None, uploads=True, wrapped=(), env=None):
         self.hub, self.bucket = hub, bucket
         self.state = pathlib.Path(state or home / f"state-{time.monotonic_ns()}")
         # Uploads begin when `synced` asks: a debounce in the middle of a measurement would be chance.
         debounce = 2000 if uploads else 3_600_000
         argv = [*wrapped, TARGET / "bucketbarctl", "serve", bucket, "--state", self.state, "--no-keeper", "--debounce-ms", debounce, "--do-not-ask"]
         began = time.monotonic()
-        process = Process(argv, home / "ours.log", env=hub.env)
+        process = Process(argv, home / "ours.log", env={**hub.env, **(env or {})})
         first = json.loads(process.first)
         super().__init__("bucketbar", first["port"], first["export"], first["port"], process)
         self.started_in = time.monotonic() - began

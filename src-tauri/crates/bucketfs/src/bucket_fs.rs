@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::attr::{FileId, Timestamp};
+use crate::attr::{FileId, ROOT, Timestamp};
 use crate::content::Content as ContentCache;
 use crate::departed::Departed;
 use crate::error::{Error, ErrorKind, Result};
@@ -87,6 +87,9 @@ impl Config {
     }
 }
 
+/// Folders above one another that a path shows.
+const DEEPEST: usize = 4096;
+
 /// Without a COMMIT by anybody, the space of removed files comes back after this long.
 const BURIED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -156,7 +159,7 @@ impl BucketFs {
     async fn prepare_root(&self) -> Result<()> {
         let (prefix, uid, gid) = (self.config.prefix.clone(), self.config.uid, self.config.gid);
         self.names.change(move |tx| merge::ensure_fixed(tx, &prefix, uid, gid)).await?;
-        let root = self.live(crate::attr::ROOT)?;
+        let root = self.live(ROOT)?;
         match &root.place {
             Place::At(prefix) if *prefix == self.config.prefix => Ok(()),
             _ => Err(Error::new(
@@ -259,8 +262,17 @@ impl BucketFs {
         self.names.node(id)?.ok_or_else(|| Error::new(ErrorKind::Gone, "This file has been removed."))
     }
 
+    /// The path as a person sees it, for messages and sidecars; what is above is mostly remembered.
     pub(crate) fn path_of(&self, node: &Node) -> String {
-        self.names.ask(|db| crate::names::query::shown_path(db, node)).unwrap_or_else(|_| node.display_name())
+        let mut parts = vec![node.display_name()];
+        let mut up = node.parent;
+        while up != ROOT && parts.len() < DEEPEST {
+            let Ok(Some(parent)) = self.names.node(up) else { break };
+            parts.push(parent.display_name());
+            up = parent.parent;
+        }
+        parts.reverse();
+        parts.join("/")
     }
 
     pub(crate) fn tell(&self, event: Event) {

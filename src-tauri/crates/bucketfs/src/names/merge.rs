@@ -77,7 +77,7 @@ pub fn take_page(
         sighting.begun = true;
         sighting.all_new = query::is_empty(tx.db(), folder.id)?;
     }
-    let mut newcomers = Newcomers::of(tx, folder, overlaid, outside)?;
+    let mut quick = Quick::of(tx, folder, overlaid, outside)?;
     for entry in page {
         let path = entry.path().trim_end_matches('/');
         let Some(key) = component(path, place) else {
@@ -85,17 +85,21 @@ pub fn take_page(
             continue;
         };
         let kind = if matches!(entry, TreeEntry::File(_)) { Kind::File } else { Kind::Directory };
-        if newcomers.is_one(tx, folder, key)? {
-            let mut child = tx.new_node(folder.id, key.as_bytes(), kind, Layer::Bucket)?;
-            describe(&mut child, entry, outside);
-            tx.put_new(&child)?;
-            changed = true;
-            if !sighting.all_new {
-                sighting.keys.insert((key.to_owned(), kind));
-            }
-            continue;
+        let look = quick.look(tx, folder, key, entry)?;
+        if !matches!(look, Look::New) || !sighting.all_new {
+            sighting.keys.insert((key.to_owned(), kind));
         }
-        sighting.keys.insert((key.to_owned(), kind));
+        match look {
+            Look::New => {
+                let mut child = tx.new_node(folder.id, key.as_bytes(), kind, Layer::Bucket)?;
+                describe(&mut child, entry, outside);
+                tx.put_listed(&child)?;
+                changed = true;
+                continue;
+            }
+            Look::Same => continue,
+            Look::Other => {}
+        }
         if outside.settled.contains(path) {
             continue;
         }
@@ -111,9 +115,18 @@ pub fn take_page(
     Ok(changed)
 }
 
-/// Tells names that nothing here knows of from all others, with as few questions as it takes: most of a listing are
-/// such names.
-struct Newcomers {
+/// What most names of a listing are: new here, or as they were.
+enum Look {
+    /// The key can be shown as it is, and nothing here stands for it or has its name.
+    New,
+    /// Stands here just as the Hub has it.
+    Same,
+    /// To be looked at from all sides.
+    Other,
+}
+
+/// Tells them with as few questions as it takes.
+struct Quick {
     /// Nothing here was moved, removed or changed in a way that the Hub may not have heard of.
     possible: bool,
     /// The folder held nothing when the page began, and holds since then what is in `seen`.
@@ -122,28 +135,45 @@ struct Newcomers {
     seen: HashSet<Vec<u8>>,
 }
 
-impl Newcomers {
+impl Quick {
     fn of(tx: &Tx<'_>, folder: &Node, overlaid: bool, outside: &Outside<'_>) -> Result<Self> {
         let possible = !overlaid
             && outside.settled.is_empty()
             && !query::any_deletes(tx.db())?
             && !query::any_displaced(tx.db())?;
         let empty = possible && query::is_empty(tx.db(), folder.id)?;
-        Ok(Newcomers { possible, empty, seen: HashSet::new() })
+        Ok(Quick { possible, empty, seen: HashSet::new() })
     }
 
-    /// The key can be shown as it is, and nothing here stands for it or has its name.
-    fn is_one(&mut self, tx: &Tx<'_>, folder: &Node, key: &str) -> Result<bool> {
+    fn look(&mut self, tx: &Tx<'_>, folder: &Node, key: &str, entry: &TreeEntry) -> Result<Look> {
         if !self.possible || key.len() > NAME_MAX {
             self.empty = false; // it may be shown under a name that is another's key
-            return Ok(false);
+            return Ok(Look::Other);
         }
         if self.empty {
             self.empty = self.seen.insert(query::folded(key.as_bytes()));
-            return Ok(self.empty);
+            return Ok(if self.empty { Look::New } else { Look::Other });
         }
-        Ok(query::child(tx.db(), folder.id, key.as_bytes())?.is_none())
+        Ok(match query::child(tx.db(), folder.id, key.as_bytes())? {
+            None => Look::New,
+            Some(child) if child.name == key.as_bytes() && is_as_listed(&child, entry) => Look::Same,
+            Some(_) => Look::Other,
+        })
     }
+}
+
+/// The row says of itself what the listing says, and nothing of ours is under way with it.
+fn is_as_listed(child: &Node, entry: &TreeEntry) -> bool {
+    let in_its_place = child.layer == Layer::Bucket && child.key.is_none() && child.place == Place::Inherited;
+    in_its_place
+        && match entry {
+            TreeEntry::Directory { .. } => child.kind == Kind::Directory,
+            TreeEntry::File(file) => {
+                let base = child.base.as_ref();
+                child.kind == Kind::File
+                    && base.is_some_and(|base| base.hash == file.xet_hash && base.size == file.size)
+            }
+        }
 }
 
 /// What a listing says of a file or folder that is new here.
@@ -286,7 +316,7 @@ fn take_folder(
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::Directory, Layer::Bucket)?;
             name_it(tx, &mut child, key)?;
             describe(&mut child, entry, outside);
-            tx.put_new(&child)?;
+            tx.put_listed(&child)?;
             Ok(true)
         }
     }
@@ -342,7 +372,7 @@ fn take_file(
             let mut child = tx.new_node(parent.id, key.as_bytes(), Kind::File, Layer::Bucket)?;
             name_it(tx, &mut child, key)?;
             describe(&mut child, entry, outside);
-            tx.put_new(&child)?;
+            tx.put_listed(&child)?;
             Ok(true)
         }
     }

@@ -20,7 +20,7 @@ use super::ids::Ids;
 use super::node::Node;
 use super::query;
 use super::schema;
-use super::transaction::Tx;
+use super::transaction::{Touched, Tx};
 use crate::attr::{FileId, ROOT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::faults::{Faults, Part, Step};
@@ -70,7 +70,7 @@ struct Writer {
     waiting: Vec<Answer>,
     /// Who waits for a sync of the transactions up to a number: one sync after the batch serves all.
     syncs: Vec<(u64, oneshot::Sender<Result<()>>)>,
-    touched: Vec<FileId>,
+    touched: Vec<Touched>,
 }
 
 impl NameStore {
@@ -311,8 +311,12 @@ impl Writer {
             } else if !self.touched.is_empty() {
                 self.shared.committed.fetch_add(1, Ordering::AcqRel);
             }
-            for id in self.touched.drain(..) {
-                self.shared.cache.remove(&id);
+            for (id, row) in self.touched.drain(..) {
+                match row.filter(|_| failed.is_none()) {
+                    // Whoever asks for it next asks no database: a reader's own cache is void after every change.
+                    Some(row) => self.shared.cache.insert(id, row),
+                    None => _ = self.shared.cache.remove(&id),
+                }
             }
             failed
         };
@@ -459,7 +463,9 @@ mod tests {
             step(&mut node);
             let put = node.clone();
             names.change(move |tx| tx.put(&put)).await.unwrap();
-            assert_eq!(*names.node(node.id).unwrap().unwrap(), node);
+            assert_eq!(*names.node(node.id).unwrap().unwrap(), node, "as remembered");
+            let stored = names.ask(|db| query::node(db, node.id)).unwrap();
+            assert_eq!(stored.as_ref(), Some(&node), "as stored");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Changes to the tree, inside the writer's transaction.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, params};
 
 use super::ids::Ids;
@@ -12,12 +14,15 @@ use crate::receipt::Receipt;
 /// Answers kept for calls resent after a crash; a client resends within minutes.
 const REPLIES_KEPT: i64 = 4096;
 
-/// The writer's view of the database while one change runs. What it touched is dropped from the
-/// caches when the transaction has been committed.
+/// A row that a change touched: as it is now, or unknown (not worth a place in the cache, or gone).
+pub(super) type Touched = (FileId, Option<Arc<Node>>);
+
+/// The writer's view of the database while one change runs. What it touched is brought into the cache, or dropped
+/// from it, when the transaction has been committed.
 pub struct Tx<'a> {
     pub(super) db: &'a Connection,
     pub(super) ids: &'a Ids,
-    pub(super) touched: Vec<FileId>,
+    pub(super) touched: Vec<Touched>,
 }
 
 impl Tx<'_> {
@@ -70,14 +75,21 @@ impl Tx<'_> {
         if !self.put_unindexed(node)? {
             self.put_all(node)?;
         }
-        self.touched.push(node.id);
+        self.touched.push((node.id, Some(Arc::new(node.clone()))));
         Ok(())
     }
 
-    /// The row of a node that has none yet.
+    /// The row of a node that has none yet, of which a listing has thousands: it gets no place in the cache.
+    pub fn put_listed(&mut self, node: &Node) -> Result<()> {
+        self.put_all(node)?;
+        self.touched.push((node.id, None));
+        Ok(())
+    }
+
+    /// The row of a node that has none yet, and that somebody is going to use.
     pub fn put_new(&mut self, node: &Node) -> Result<()> {
         self.put_all(node)?;
-        self.touched.push(node.id);
+        self.touched.push((node.id, Some(Arc::new(node.clone()))));
         Ok(())
     }
 
@@ -158,7 +170,7 @@ impl Tx<'_> {
     /// Takes the row away: the id is gone for good.
     pub fn erase(&mut self, id: FileId) -> Result<()> {
         self.db.prepare_cached("DELETE FROM nodes WHERE id = ?1")?.execute([id])?;
-        self.touched.push(id);
+        self.touched.push((id, None));
         Ok(())
     }
 
@@ -177,7 +189,7 @@ impl Tx<'_> {
             folder.mtime,
             folder.ctime
         ])?;
-        self.touched.push(folder.id);
+        self.touched.push((folder.id, Some(Arc::new(folder.clone()))));
         Ok(())
     }
 
