@@ -8,7 +8,7 @@
 mod blocks;
 mod file;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::fs;
 use std::io;
 use std::ops::Range;
@@ -99,8 +99,8 @@ impl Kept {
             Ok((size, here)) => {
                 let bytes = here.bytes(size);
                 let mut contents = self.contents.write();
-                if !contents.contains_key(&key) {
-                    contents.insert(key, Entry::Part(Arc::new(Part { size, here: Mutex::new(here) })));
+                if let hash_map::Entry::Vacant(place) = contents.entry(key) {
+                    place.insert(Entry::Part(Arc::new(Part { size, here: Mutex::new(here) })));
                     self.bytes.fetch_add(bytes, Ordering::Relaxed);
                 }
             }

@@ -58,7 +58,8 @@ async fn a_damaged_block_is_missing_and_the_others_stay() {
     let file = std::fs::OpenOptions::new().write(true).open(dir.path().join(key().hex())).unwrap();
     file.write_all_at(b"!", BLOCK + 5).unwrap();
     assert!(read(&kept, 0..SIZE).await.is_none());
-    assert_eq!((kept.damaged(), kept.missing(&key(), SIZE, 8)), (1, vec![1..2]));
+    let missing = kept.missing(&key(), SIZE, 8);
+    assert_eq!((kept.damaged(), missing.len(), missing[0].clone()), (1, 1, 1..2));
     assert!(read(&kept, 2 * BLOCK..SIZE).await.is_some());
     put(&kept, 1);
     assert!(read(&kept, 0..SIZE).await.is_some());
