@@ -6,6 +6,7 @@
     official.py copy BUCKET FROM TO [FROM TO]...        within the bucket, on the Hub
     official.py delete BUCKET REMOTE...
     official.py list BUCKET            {path: size}
+    official.py snapshot KINDs/OWNER/NAME@REVISION DIR    a repo's files
 
 HF_ENDPOINT and HF_TOKEN say where and who. Needs huggingface_hub and hf_xet (scripts/python-env).
 """
@@ -33,6 +34,10 @@ def main():
         api.batch_bucket_files(bucket, delete=arguments)
     elif command == "list":
         answer = {entry.path: entry.size for entry in api.list_bucket_tree(bucket) if entry.type == "file"}
+    elif command == "snapshot":
+        name, _, revision = bucket.partition("@")
+        kind, _, repo = name.partition("/")
+        api.snapshot_download(repo, repo_type=kind.removesuffix("s"), revision=revision or None, local_dir=arguments[0])
     else:
         raise SystemExit(__doc__)
     json.dump(answer, sys.stdout)

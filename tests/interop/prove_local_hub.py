@@ -8,6 +8,7 @@ directory; only loopback is used; the server is ended by its own process id. Exi
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -321,6 +322,41 @@ class Proof:
         self.check("signed URLs expire in the middle of a download", same and struck == 2, f"{struck} refused")
         self.hub.control("DELETE", "faults")
 
+    def repos(self):
+        """Repos are read as the client reads the Hub's: every kind of storage, revisions, gates."""
+        big = self.big.read_bytes()[:3_000_000]
+        files = {"README.md": (b"# one\n", "git"), ".gitattributes": (b"*.bin filter=lfs\n", "git"),
+                 "a b/c#.txt": (b"odd", "git"), "sub/model.bin": (big, "xet"), "old.bin": (big[:2_000_000], "lfs")}
+        body = {"files": [{"path": path, "base64": base64.b64encode(content).decode(), "storage": storage}
+                          for path, (content, storage) in files.items()]}
+        for kind in ("model", "dataset", "space"):
+            repo = f"{kind}s/alice/thing"
+            self.hub.control("POST", f"repo?repo={repo}", {})
+            first = self.hub.control("POST", f"repo-commit?repo={repo}", body)["sha"]
+            self.hub.control("POST", f"repo-ref?repo={repo}&name=v1&tag=1&at={first}", {})
+            more = {"branch": "dev", "files": [{"path": "new", "base64": "bmV3"}], "delete": ["old.bin"]}
+            self.hub.control("POST", f"repo-commit?repo={repo}", more)
+            place = Path(self.api.snapshot_download("alice/thing", repo_type=kind, revision="v1"))
+            same = all((place / path).read_bytes() == content for path, (content, _) in files.items())
+            self.check(f"snapshot_download of a {kind} by its tag", same and place.name == first)
+            listed = {x.path for x in self.api.list_repo_tree("alice/thing", repo_type=kind, revision="dev", recursive=True)}
+            self.check(f"list_repo_tree of a {kind}'s branch",
+                       listed == {*files, "new", "a b", "sub"} - {"old.bin"}, str(sorted(listed)))
+            refs = self.api.list_repo_refs("alice/thing", repo_type=kind)
+            self.check("list_repo_refs", {x.name for x in refs.branches} == {"main", "dev"} and refs.tags[0].target_commit == first)
+            info = self.api.repo_info("alice/thing", repo_type=kind, revision="v1")
+            self.check("repo_info", info.sha == first and len(info.siblings) == len(files))
+        one = self.api.hf_hub_download("alice/thing", "a b/c#.txt")
+        self.check("hf_hub_download of an odd name", Path(one).read_bytes() == b"odd")
+        found = self.api.get_paths_info("alice/thing", ["README.md", "nope"])
+        self.check("get_paths_info", [x.path for x in found] == ["README.md"] and found[0].size == 6)
+        self.check("list_models", [x.id for x in self.api.list_models(author="alice")] == ["alice/thing"])
+        self.hub.control("POST", "repo?repo=models/acme/gated&gated=1", {})
+        gated, seen = self.refused(lambda: self.bob.auth_check("acme/gated"), 403)
+        self.check("a gate", gated and "GatedRepo" in seen, seen)
+        gone, seen = self.refused(lambda: self.api.repo_info("alice/thing", revision="nope"), 404)
+        self.check("a revision that is not there", gone and "RevisionNotFound" in seen, seen)
+
     def restart(self):
         before = self.api.bucket_info("alice/one")
         self.hub.stop()
@@ -355,7 +391,7 @@ class Proof:
 
         self.api, self.bob, self.reader, self.anonymous = (HfApi(token=token) for token in (ALICE, BOB, READER, False))
         parts = [self.accounts, self.signs_in, self.buckets, self.uploads, self.listings, self.downloads, self.syncs, self.feed,
-                 self.failures_of_a_batch, self.faults, self.restart, self.ends]
+                 self.failures_of_a_batch, self.faults, self.repos, self.restart, self.ends]
         for part in parts:
             part()
 

@@ -1,8 +1,9 @@
-"""Who may not write: a token that only reads, and --read-only."""
-import errno, os
+"""Who may not write: a token that only reads, --read-only, and everybody in a repo."""
+import base64, errno, os
 
-from guestkit.data import same
+from guestkit.data import noise, same
 from guestkit.hub import Hub, READ_ONLY_TOKEN
+from guestkit.official import Official
 from guestkit.runner import test
 from guestkit.server import Mount, Server
 
@@ -57,3 +58,29 @@ def forced(place):
     refuses(Mount(server))
     server.sync()
     same("the Hub's paths", sorted(hub.files(bucket)), ["folder/file.txt"])
+
+
+@test("a repo at a tag is byte for byte what the official client's snapshot has, and takes no change", 150)
+def repo(place):
+    hub = Hub(place)
+    hub.json("POST", "/_control/repo?repo=datasets/alice/data")
+    files = {"folder/file.txt": (b"content", "git"), "folder/big.bin": (noise(5_000_000), "xet"),
+             "folder/deep/old.bin": (noise(1_000_000, 2), "lfs"), "folder/.gitattributes": (b"*.bin -text\n", "git"),
+             "folder/empty": (b"", "git"), "folder/100% #1?.txt": (b"odd", "git")}
+    hub.json("POST", "/_control/repo-commit?repo=datasets/alice/data", {"files": [
+        {"path": path, "base64": base64.b64encode(content).decode(), "storage": storage}
+        for path, (content, storage) in files.items()]})
+    hub.json("POST", "/_control/repo-ref?repo=datasets/alice/data&name=v1&tag=1")
+    hub.json("POST", "/_control/repo-commit?repo=datasets/alice/data", {"delete": ["folder/file.txt"]})
+    server = Server(place, hub, "datasets/alice/data@v1")
+    options = server.options if isinstance(server.options, str) else ",".join(server.options)
+    assert "ro" in options.split(","), f"the options have to say ro: {options}"
+    mount = Mount(server)
+    local = place.folder("snapshot")
+    Official(place, hub)("snapshot", "datasets/alice/data@v1", str(local))
+
+    def tree(top):
+        return {str(path.relative_to(top)): path.read_bytes() for path in (top / "folder").rglob("*") if path.is_file()}
+    same("names", sorted(tree(mount.path)), sorted(files))
+    assert tree(mount.path) == tree(local), "the snapshot has other bytes"
+    refuses(mount)

@@ -107,7 +107,7 @@ async fn open(start: &Start) -> bucketfs::Result<Arc<BucketFs>> {
         user_agent: "bucketfs-model".into(),
         limits,
     };
-    let bucket = hub::Hub::new(config)?.bucket(start.bucket.parse()?);
+    let bucket = hub::Hub::new(config)?.bucket(start.bucket.parse::<hub::BucketName>()?);
     let mut config = Config::new(PathBuf::from(&start.state));
     config.debounce = Duration::from_millis(start.debounce_ms);
     config.poll = Duration::from_millis(200);

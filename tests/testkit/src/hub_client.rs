@@ -195,6 +195,33 @@ impl HubClient {
         assert_eq!(answer.json()["success"], json!(true), "batch on {bucket}: {}", answer.text());
     }
 
+    /// Makes a repo (`models/alice/bert`) with an empty first commit on `main`. `more`: `&private=1`, `&gated=1`.
+    pub fn create_repo(&self, repo: &str, more: &str) {
+        self.control("POST", &format!("repo?repo={}{more}", encode(repo)), &Value::Null);
+    }
+
+    /// Puts a commit on top of a branch: files as path, content and `git`, `lfs` or `xet`. Returns its name.
+    pub fn commit_repo(
+        &self,
+        repo: &str,
+        branch: &str,
+        files: &[(&str, &[u8], &str)],
+        delete: &[&str],
+    ) -> String {
+        let base64 = base64::engine::general_purpose::STANDARD;
+        let file = |(path, content, storage): &(&str, &[u8], &str)| json!({"path": path, "base64": base64.encode(content), "storage": storage});
+        let body =
+            json!({"branch": branch, "files": files.iter().map(file).collect::<Vec<_>>(), "delete": delete});
+        let made = self.control("POST", &format!("repo-commit?repo={}", encode(repo)), &body);
+        made["sha"].as_str().unwrap_or_else(|| panic!("local-hub made no commit: {made}")).to_owned()
+    }
+
+    /// Gives the commit that `at` means a tag.
+    pub fn tag_repo(&self, repo: &str, tag: &str, at: &str) {
+        let what = format!("repo-ref?repo={}&tag=1&name={}&at={}", encode(repo), encode(tag), encode(at));
+        self.control("POST", &what, &Value::Null);
+    }
+
     /// What reached the Hub since the last reset.
     pub fn counters(&self) -> Counters {
         decode(&self.expect("GET", "/_control/counters", &[], b""))

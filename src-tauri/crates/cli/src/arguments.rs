@@ -208,7 +208,7 @@ pub struct ListBuckets {
 
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; without it your buckets and your organisations'
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; or a repo, to be read: models/OWNER/NAME[@REVISION], datasets/…, spaces/…; without it your buckets and your organisations'
     pub bucket: Option<BucketPath>,
     /// One JSON document instead of a table
     #[arg(long)]
@@ -217,7 +217,7 @@ pub struct Ls {
 
 #[derive(Debug, Args)]
 pub struct Mount {
-    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; or a repo, to be read: models/OWNER/NAME[@REVISION], datasets/…, spaces/…
     pub bucket: BucketPath,
     /// An empty folder of yours; by default a volume of its own where BucketBar's helper is allowed, else a folder in
     /// ~/Buckets
@@ -242,7 +242,7 @@ pub struct Unmount {
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; or a repo, to be read: models/OWNER/NAME[@REVISION], datasets/…, spaces/…
     pub bucket: BucketPath,
     /// Where to keep what is not uploaded yet, and the cache
     #[arg(long, value_name = "DIR")]
@@ -294,7 +294,7 @@ pub struct Serve {
 /// Names a running engine.
 #[derive(Debug, Args)]
 pub struct Running {
-    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; or a repo, to be read: models/OWNER/NAME[@REVISION], datasets/…, spaces/…
     pub bucket: BucketPath,
     /// The state directory it was started with; by default that of `mount`
     #[arg(long, value_name = "DIR")]
@@ -312,7 +312,7 @@ pub struct Shown {
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; without it everything that `mount` ever mounted
+    /// OWNER/BUCKET or OWNER/BUCKET/FOLDER; or a repo, to be read: models/OWNER/NAME[@REVISION], datasets/…, spaces/…; without it everything that `mount` ever mounted
     pub bucket: Option<BucketPath>,
     /// The state directory it was started with; by default that of `mount`
     #[arg(long, value_name = "DIR", requires = "bucket")]

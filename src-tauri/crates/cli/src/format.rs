@@ -73,7 +73,11 @@ pub fn word(text: &str) -> String {
 /// One line about a bucket, in the words that the app has for it.
 pub fn state_line(status: &Status) -> String {
     let line = app::of_servers([status], now_ms()).line;
-    if status.read_only { format!("Read-only · {line}") } else { line }
+    match &status.revision {
+        Some(revision) => format!("Read-only, revision {revision} · {line}"),
+        None if status.read_only => format!("Read-only · {line}"),
+        None => line,
+    }
 }
 
 /// What an item of the queue is doing, and what the person can do.

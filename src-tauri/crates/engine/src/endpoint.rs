@@ -131,7 +131,10 @@ impl Endpoint {
     /// `OWNER/BUCKET[/PREFIX]`.
     pub fn bucket_path(&self) -> String {
         let slash = if self.prefix.is_empty() { "" } else { "/" };
-        format!("{}{slash}{}", self.bucket_id, self.prefix)
+        match self.bucket_id.parse() {
+            Ok(bucket) => crate::BucketPath { bucket, prefix: self.prefix.clone() }.to_string(),
+            Err(_) => format!("{}{slash}{}", self.bucket_id, self.prefix),
+        }
     }
 
     fn fresh(wanted: Identity<'_>, volume: &str) -> Result<Endpoint> {

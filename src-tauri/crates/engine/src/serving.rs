@@ -137,6 +137,8 @@ pub enum ReadOnly {
     Asked,
     /// The token may not write to it.
     Token,
+    /// A repo: BucketBar only reads them.
+    Repo,
 }
 
 /// What the Hub said at the start.
@@ -293,6 +295,7 @@ struct Start {
 impl Start {
     async fn run(mut self) -> Result<Served> {
         let read_only = match (self.config.read_only, self.asked.can_write) {
+            _ if self.bucket.is_read_only() => Some(ReadOnly::Repo),
             (true, _) => Some(ReadOnly::Asked),
             (false, false) => Some(ReadOnly::Token),
             (false, true) => None,

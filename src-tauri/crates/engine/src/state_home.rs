@@ -68,7 +68,8 @@ impl StateHome {
             hash.update(part.as_bytes());
         }
         let hash: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.0.join(format!("{}-{}-{hash}", bucket.bucket.namespace, bucket.bucket.name))
+        let kind = bucket.bucket.repo().map_or(String::new(), |repo| format!("{}-", repo.kind.singular()));
+        self.0.join(format!("{kind}{}-{}-{hash}", bucket.bucket.owner(), bucket.bucket.name()))
     }
 
     /// On return `state_dir`, which lies elsewhere, is among [`StateHome::all`] for as long as it exists.

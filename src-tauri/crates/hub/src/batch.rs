@@ -8,9 +8,9 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
-use crate::bucket_name::BucketName;
 use crate::error::HubError;
 use crate::http::Call;
+use crate::store_name::StoreName;
 
 /// Operations in one request, as the official client does.
 const OPERATIONS_A_CALL: usize = 1000;
@@ -29,7 +29,7 @@ pub enum BatchOp {
         path: String,
         xet_hash: String,
         mtime_ms: Option<i64>,
-        source: BucketName,
+        source: StoreName,
     },
     Delete {
         path: String,
@@ -69,6 +69,7 @@ impl Bucket {
     /// A request whose answer was lost is not sent again here: it may have been applied, and somebody
     /// may have changed the file since.
     pub async fn batch(&self, ops: &[BatchOp]) -> Result<BatchOutcome, HubError> {
+        self.refuse_read_only()?;
         let ordered = in_order(ops);
         let mut outcome = BatchOutcome::default();
         for (index, part) in ordered.chunks(OPERATIONS_A_CALL).enumerate() {
@@ -162,8 +163,8 @@ impl<'a> From<&'a BatchOp> for WireOp<'a> {
                 path,
                 xet_hash,
                 mtime: *mtime_ms,
-                source_repo_type: "bucket",
-                source_repo_id: source.to_string(),
+                source_repo_type: source.source().0,
+                source_repo_id: source.source().1,
             },
             BatchOp::Delete { path } => WireOp::Delete { path },
         }
@@ -193,13 +194,14 @@ impl WireOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bucket_name::BucketName;
 
     fn delete(i: usize) -> BatchOp {
         BatchOp::Delete { path: format!("old/{i}") }
     }
 
     fn copy(i: usize) -> BatchOp {
-        let source = BucketName::new("a", "b");
+        let source = BucketName::new("a", "b").into();
         BatchOp::Copy { path: format!("new/{i}"), xet_hash: "h".into(), mtime_ms: Some(5), source }
     }
 

@@ -35,7 +35,7 @@ impl FromStr for BucketName {
 }
 
 /// What the Hub takes in an owner's or bucket's name; keeps `..`, `?` and `%2F` out of addresses.
-fn is_word(part: &str) -> bool {
+pub(crate) fn is_word(part: &str) -> bool {
     !part.is_empty()
         && !part.starts_with('.')
         && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))

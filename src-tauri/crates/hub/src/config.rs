@@ -60,6 +60,8 @@ pub struct Limits {
     pub feed_longest_backoff: Duration,
     pub feed_silence: Duration,
     pub feed_poll: Duration,
+    /// How often a repo's branch is looked at: repos have no feed.
+    pub repo_poll: Duration,
     /// Disk for Xet's shard cache (what it remembers for deduplication).
     pub shard_cache: u64,
     /// One list of the Hub's (a folder, an account's buckets): its pages, and the bytes of all their answers. A page
@@ -92,6 +94,7 @@ impl Default for Limits {
             feed_longest_backoff: Duration::from_secs(80),
             feed_silence: Duration::from_secs(90),
             feed_poll: Duration::from_secs(30),
+            repo_poll: Duration::from_secs(60),
             shard_cache: 1 << 30,
             list_pages: 20_000,
             list_bytes: 4 << 30,

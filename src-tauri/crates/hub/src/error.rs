@@ -16,6 +16,8 @@ pub struct HubError {
     pub class: ErrorClass,
     /// The HTTP status, when a server answered.
     pub status: Option<u16>,
+    /// The Hub's own name for what is wrong (`GatedRepo`), when it gave one.
+    pub code: Option<String>,
     /// One sentence: what failed.
     pub what: String,
     /// One sentence: what the person can do now.
@@ -74,9 +76,7 @@ impl ErrorClass {
             ErrorClass::Offline => "Check the network connection; BucketBar tries again by itself.",
             ErrorClass::Busy { .. } => "Nothing to do: BucketBar tries again by itself.",
             ErrorClass::SignIn => "Sign in again, or set HF_TOKEN to a valid token.",
-            ErrorClass::Forbidden => {
-                "Ask the bucket's owner for access, or sign in with a token that may do this."
-            }
+            ErrorClass::Forbidden => "Ask the owner for access, or sign in with a token that may do this.",
             ErrorClass::NotFound => "Check the name; it may have been deleted or renamed.",
             ErrorClass::Quota => "Free space on the Hub or upgrade the account's storage plan.",
             ErrorClass::Rejected => "The Hub refuses this request; see the details.",
@@ -90,7 +90,15 @@ impl ErrorClass {
 impl HubError {
     pub fn new(class: ErrorClass, what: impl Into<String>) -> HubError {
         let advice = class.advice().to_owned();
-        HubError { class, status: None, what: what.into(), advice, request_id: None, source: None }
+        HubError {
+            class,
+            status: None,
+            code: None,
+            what: what.into(),
+            advice,
+            request_id: None,
+            source: None,
+        }
     }
 
     pub fn offline(what: impl Into<String>) -> HubError {

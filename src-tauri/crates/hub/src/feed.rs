@@ -129,8 +129,10 @@ impl Watching {
                     Ok(events) => self.hear(events).await,
                     Err(error) => self.lost(error),
                 }
+            } else if self.bucket.is_read_only() {
+                self.follow().await;
             } else if self.no_feed_until.is_some_and(|until| Instant::now() < until) {
-                self.look().await;
+                self.look(self.bucket.state.http.config.limits.feed_poll).await;
             } else {
                 self.no_feed_until = None;
                 self.open().await;
@@ -226,9 +228,16 @@ impl Watching {
         }
     }
 
+    /// One look at a repo's branch; never again at what cannot move.
+    async fn follow(&mut self) {
+        if self.bucket.commit().is_some_and(|commit| commit.frozen) {
+            std::future::pending::<()>().await;
+        }
+        self.look(self.bucket.state.http.config.limits.repo_poll).await;
+    }
+
     /// One look at the bucket's revision, after the wait between two.
-    async fn look(&mut self) {
-        let pause = self.bucket.state.http.config.limits.feed_poll;
+    async fn look(&mut self, pause: Duration) {
         let pause = pause.mul_f64(rand::rng().random_range(0.9..1.1));
         tokio::time::sleep(pause).await;
         match self.bucket.info().await {

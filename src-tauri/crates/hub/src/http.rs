@@ -2,22 +2,26 @@
 //!
 //! Rules held here and nowhere else:
 //! - The token goes to the Hub's own origin (scheme, host, port) only. Redirects and `Link` pages
-//!   that point elsewhere are refused, not followed.
+//!   that point elsewhere are refused, not followed; but for a file's bytes ([`Http::fetch`]), which the Hub may send
+//!   people elsewhere for: encrypted, and without the token.
 //! - A call ends within `call_deadline`, whatever the server does.
 //! - A call that may have been applied is only repeated when repeating it changes nothing
 //!   ([`Call::repeatable`]); otherwise only when it surely was not (never connected, 429, 503).
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rand::Rng;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, LINK, LOCATION, RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LINK,
+    LOCATION, RANGE, RETRY_AFTER,
 };
 use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use crate::blob::content_range;
 use crate::config::HubConfig;
 use crate::error::{ErrorClass, HubError};
 
@@ -33,6 +37,7 @@ pub(crate) struct Call {
     url: Url,
     body: Option<(&'static str, Bytes)>,
     accept: Option<&'static str>,
+    range: Option<Range<u64>>,
     /// Repeating it leaves the Hub as doing it once.
     repeatable: bool,
     /// "Listing alice/photos failed": the beginning of the sentence a person reads.
@@ -42,7 +47,7 @@ pub(crate) struct Call {
 impl Call {
     pub fn new(method: Method, url: Url, failure: impl Into<String>) -> Call {
         let repeatable = method != Method::POST;
-        Call { method, url, body: None, accept: None, repeatable, failure: failure.into() }
+        Call { method, url, body: None, accept: None, range: None, repeatable, failure: failure.into() }
     }
 
     pub fn get(url: Url, failure: impl Into<String>) -> Call {
@@ -61,6 +66,12 @@ impl Call {
 
     pub fn accept(mut self, content_type: &'static str) -> Call {
         self.accept = Some(content_type);
+        self
+    }
+
+    /// Only these bytes, as they are stored. Not empty.
+    pub fn range(mut self, range: Range<u64>) -> Call {
+        self.range = Some(range);
         self
     }
 
@@ -84,6 +95,24 @@ impl Answer {
             error.request_id = request_id(&self.headers);
             error.caused_by(e)
         })
+    }
+}
+
+/// A file's bytes on their way.
+pub(crate) struct Fetched {
+    /// The content's identity, when the Hub gave one.
+    pub etag: Option<String>,
+    pub response: Response,
+}
+
+impl Fetched {
+    /// The whole file's length, as the last server says.
+    pub fn size(&self) -> Option<u64> {
+        let headers = self.response.headers();
+        if self.response.status() == StatusCode::PARTIAL_CONTENT {
+            return content_range(headers)?.1;
+        }
+        headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 }
 
@@ -166,6 +195,69 @@ impl Http {
         }
         let (error, _) = refused(&call, response, deadline).await;
         Err(error)
+    }
+
+    /// The running body of a file's bytes, wherever the Hub sends us for them. No retries, but one with a fresh token;
+    /// no deadline once the head is there.
+    pub async fn fetch(&self, call: Call) -> Result<Fetched, HubError> {
+        let deadline = Instant::now() + self.config.limits.call_deadline;
+        let token = self.config.token.token().await?;
+        match self.fetch_with(&call, token.as_deref(), deadline).await {
+            Err(error) if error.status == Some(401) => match &token {
+                Some(old) if self.config.token.refused(old).await => {
+                    let token = self.config.token.token().await?;
+                    self.fetch_with(&call, token.as_deref(), deadline).await
+                }
+                _ => Err(error),
+            },
+            outcome => outcome,
+        }
+    }
+
+    async fn fetch_with(
+        &self,
+        call: &Call,
+        token: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Fetched, HubError> {
+        let hub = self.config.endpoint.origin();
+        let (mut url, mut token, mut etag) = (call.url.clone(), token, None);
+        for _ in 0..=MOST_REDIRECTS {
+            let at_the_hub = url.origin() == hub;
+            if !at_the_hub {
+                token = None;
+                self.may_go_to(&url, call)?;
+            }
+            let response = self
+                .request(call, url.clone(), token, deadline, false)
+                .await
+                .map_err(|failed| failed.error)?;
+            let headers = response.headers();
+            let named =
+                text(headers, "x-linked-etag").or_else(|| text(headers, "etag").filter(|_| at_the_hub));
+            etag = etag.or_else(|| named.map(bare_etag));
+            if let Some(target) = redirect_target(&response, &url) {
+                url = target;
+            } else if response.status().is_success() {
+                return Ok(Fetched { etag, response });
+            } else {
+                let (mut error, _) = refused(call, response, deadline).await;
+                if !at_the_hub && matches!(error.class, ErrorClass::SignIn | ErrorClass::Forbidden) {
+                    // An address that was given out for a while only: the Hub gives another.
+                    error.class = ErrorClass::Busy { retry_after: None };
+                }
+                return Err(error);
+            }
+        }
+        Err(HubError::broken(format!("{}: too many redirects", call.failure)))
+    }
+
+    /// Whatever the Hub's own connection is, no other is weaker.
+    fn may_go_to(&self, url: &Url, call: &Call) -> Result<(), HubError> {
+        if url.scheme() == "https" || url.scheme() == self.config.endpoint.scheme() {
+            return Ok(());
+        }
+        Err(HubError::broken(format!("{}: the Hub points to an address that is not encrypted", call.failure)))
     }
 
     /// The head of whatever answer there is, also from another server than the Hub: no token goes along, no
@@ -251,6 +343,10 @@ impl Http {
         }
         if let Some(content_type) = call.accept {
             request = request.header(ACCEPT, content_type);
+        }
+        if let Some(range) = &call.range {
+            let bytes = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+            request = request.header(RANGE, bytes).header(ACCEPT_ENCODING, "identity");
         }
         if let Some((content_type, bytes)) = &call.body {
             request = request.header(CONTENT_TYPE, *content_type).body(bytes.clone());
@@ -378,6 +474,7 @@ async fn refused(call: &Call, response: Response, deadline: Instant) -> (HubErro
     };
     let mut error = HubError::new(class, what);
     error.status = Some(status);
+    error.code = text(&headers, "x-error-code").map(one_line);
     error.request_id = request_id(&headers);
     if let Some(advice) = special_advice(&headers, said.as_deref()) {
         error = error.with_advice(advice);
@@ -402,8 +499,11 @@ fn special_advice(headers: &HeaderMap, said: Option<&str>) -> Option<&'static st
         return Some("The Hub's operators have disabled this bucket; write to them.");
     }
     match text(headers, "x-error-code")? {
-        "RepoNotFound" => Some("Check the bucket's name, and that the account signed in may see it."),
-        "GatedRepo" => Some("Ask for access on the bucket's page."),
+        "RepoNotFound" => Some("Check the name, and that the account signed in may see it."),
+        "RevisionNotFound" => Some("Check the branch, the tag or the commit behind the @."),
+        "GatedRepo" => Some(
+            "Open its page on the Hub, signed in as the same account, and accept its terms or ask for access; then try again.",
+        ),
         _ => None,
     }
 }
@@ -455,6 +555,11 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
         .iter()
         .find_map(|name| text(headers, name))
         .map(one_line)
+}
+
+/// Without quotes and the mark of a weak one.
+fn bare_etag(text: &str) -> String {
+    text.trim().trim_start_matches("W/").trim_matches('"').to_owned()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {

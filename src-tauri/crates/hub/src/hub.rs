@@ -13,6 +13,7 @@ use crate::bucket_name::BucketName;
 use crate::config::HubConfig;
 use crate::error::{ErrorClass, HubError};
 use crate::http::{Call, Http};
+use crate::store_name::StoreName;
 use crate::trail::Trail;
 use crate::xet::XetSettings;
 
@@ -22,10 +23,10 @@ pub struct Hub {
     pub(crate) http: Http,
     xet: Arc<XetSettings>,
     /// One state per bucket in use, so that two mounts of one bucket share plans and tokens.
-    buckets: Arc<Mutex<HashMap<BucketName, Weak<BucketState>>>>,
+    buckets: Arc<Mutex<HashMap<StoreName, Weak<BucketState>>>>,
 }
 
-/// What the Hub says about a bucket.
+/// What the Hub says about a bucket, or about a repo at a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BucketInfo {
@@ -64,8 +65,9 @@ impl Hub {
         &self.http.config
     }
 
-    /// A bucket, whether it exists or not: no call is made.
-    pub fn bucket(&self, name: BucketName) -> Bucket {
+    /// A bucket or a repo, whether it exists or not: no call is made.
+    pub fn bucket(&self, name: impl Into<StoreName>) -> Bucket {
+        let name = name.into();
         let mut buckets = self.buckets.lock();
         buckets.retain(|_, state| state.strong_count() > 0);
         let known = buckets.get(&name).and_then(Weak::upgrade);

@@ -3,6 +3,7 @@
 //! ```text
 //! Hub ── account, buckets as wholes          http: one exchange: token, redirects, deadlines, words
 //!  └ Bucket ── tree (listings)               xet/tokens:  read and write tokens of the storage
+//!     (or a repo at a revision, read only)   repo: which commit is shown; blob: files outside Xet
 //!            ── batch (changes of names)     xet/plans:   where a file's bytes are, kept
 //!            ── watch (changes elsewhere)    feed
 //!            ── read, upload, upload_ranges  xet/read, xet/upload
@@ -19,6 +20,7 @@
 mod account;
 mod address;
 mod batch;
+mod blob;
 mod bucket;
 mod bucket_name;
 mod config;
@@ -28,8 +30,11 @@ mod http;
 mod hub;
 mod oauth;
 mod reach;
+mod repo;
+mod repo_name;
 mod server_events;
 mod single_flight;
+mod store_name;
 mod token;
 mod trail;
 mod tree;
@@ -37,6 +42,7 @@ mod xet;
 
 pub use account::{Account, Organization};
 pub use batch::{BatchFailure, BatchOp, BatchOutcome};
+pub use blob::blob_oid;
 pub use bucket::Bucket;
 pub use bucket_name::BucketName;
 pub use config::{HubConfig, Limits};
@@ -47,6 +53,9 @@ pub use oauth::{
     BrowserSignIn, DeviceSignIn, FileSecrets, Grant, GrantLock, OAuthApp, SCOPES, SecretStore, SignedIn,
 };
 pub use reach::Reached;
+pub use repo::{Commit, Refs, RepoRow};
+pub use repo_name::{RepoKind, RepoName};
+pub use store_name::StoreName;
 pub use token::{
     StaticToken, TokenFile, TokenSource, discover_endpoint, discover_token, discover_token_with,
     parse_endpoint,

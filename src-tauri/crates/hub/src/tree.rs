@@ -13,9 +13,11 @@ use serde_json::json;
 use url::Url;
 
 use crate::address;
+use crate::blob::{Blob, blob_oid};
 use crate::bucket::Bucket;
 use crate::error::HubError;
 use crate::http::Call;
+use crate::repo::Commit;
 use crate::trail::Trail;
 
 /// Entries asked for in one page; the Hub's own maximum is not documented.
@@ -43,6 +45,7 @@ pub struct FileEntry {
     /// The whole key, from the bucket's root.
     pub path: String,
     pub size: u64,
+    /// The content's identity: a Xet hash, or in a repo what [`crate::blob_oid`] knows.
     pub xet_hash: String,
     /// What the uploader said, in milliseconds since 1970.
     pub mtime_ms: Option<i64>,
@@ -84,6 +87,7 @@ impl Bucket {
 
     /// What the Hub knows of exactly these paths; those it doesn't know are left out.
     pub async fn paths_info(&self, paths: &[String]) -> Result<Vec<FileEntry>, HubError> {
+        self.refuse_read_only()?; // asked only by who is about to change something
         let mut found = Vec::with_capacity(paths.len());
         for part in paths.chunks(PATHS_A_CALL) {
             let failure = format!("Looking up files in {} failed", self.name());
@@ -91,7 +95,7 @@ impl Bucket {
                 .json(&json!({ "paths": part }))
                 .repeatable();
             let wire: Vec<WireEntry> = self.state.http.send(call).await?.json()?;
-            found.extend(wire.into_iter().filter_map(|entry| match entry.into_entry() {
+            found.extend(wire.into_iter().filter_map(|entry| match entry.into_entry(None) {
                 Some(TreeEntry::File(file)) => Some(file),
                 _ => None,
             }));
@@ -102,49 +106,79 @@ impl Bucket {
     fn pages(
         &self,
         dir: &str,
-        recursive: &str,
+        recursive: &'static str,
         keep: impl FnMut(TreeEntry) -> Option<TreeEntry> + Send + 'static,
     ) -> Pages {
         let Some(tail) = tree_path(dir) else { return stream::empty().boxed() };
-        let first = self.url(&format!("{tail}?recursive={recursive}&limit={PAGE}"));
         let failure = match dir {
             "" => format!("Listing {} failed", self.name()),
             _ => format!("Listing “{dir}” in {} failed", self.name()),
         };
         let trail = Trail::new(&self.state.http.config.limits, failure.clone());
-        let walk = Walk { bucket: self.clone(), failure, next: Some(first), trail, keep };
+        let next = Some(Next::First { tail, recursive });
+        let walk = Walk { bucket: self.clone(), failure, next, commit: None, trail, keep };
         stream::try_unfold(walk, |mut walk| async move {
-            let Some(url) = walk.next.take() else { return Ok(None) };
-            let page = walk.page(url?).await?;
+            let Some(next) = walk.next.take() else { return Ok(None) };
+            let page = walk.page(next).await?;
             Ok(Some((page, walk)))
         })
         .boxed()
     }
 }
 
+/// What is asked next.
+enum Next {
+    First { tail: String, recursive: &'static str },
+    Page(Url),
+}
+
 /// A listing under way.
 struct Walk<K> {
     bucket: Bucket,
     failure: String,
-    next: Option<Result<Url, HubError>>,
+    next: Option<Next>,
+    /// Of a repo: what all pages are listed at.
+    commit: Option<Commit>,
     trail: Trail,
     keep: K,
 }
 
 impl<K: FnMut(TreeEntry) -> Option<TreeEntry>> Walk<K> {
-    async fn page(&mut self, url: Url) -> Result<Vec<TreeEntry>, HubError> {
+    async fn page(&mut self, next: Next) -> Result<Vec<TreeEntry>, HubError> {
+        let url = match next {
+            Next::Page(url) => url,
+            Next::First { tail, recursive } => self.first(&tail, recursive).await?,
+        };
         self.trail.leave(&url)?;
-        let answer = self.bucket.state.http.send(Call::get(url, self.failure.clone())).await?;
+        let answer = match self.bucket.state.http.send(Call::get(url, self.failure.clone())).await {
+            // Of a repo, what is no folder is an error; of a bucket it is an empty one.
+            Err(error) if self.commit.is_some() && error.code.as_deref() == Some("EntryNotFound") => {
+                return Ok(Vec::new());
+            }
+            answer => answer?,
+        };
         let wire: Vec<WireEntry> = answer.json()?;
-        self.next = self.trail.next(&answer)?.map(Ok);
-        Ok(wire.into_iter().filter_map(WireEntry::into_entry).filter_map(&mut self.keep).collect())
+        self.next = self.trail.next(&answer)?.map(Next::Page);
+        let commit = self.commit.as_ref();
+        Ok(wire.into_iter().filter_map(|entry| entry.into_entry(commit)).filter_map(&mut self.keep).collect())
+    }
+
+    async fn first(&mut self, tail: &str, recursive: &str) -> Result<Url, HubError> {
+        if !self.bucket.is_read_only() {
+            return self.bucket.url(&format!("/tree{tail}?recursive={recursive}&limit={PAGE}"));
+        }
+        let commit = self.bucket.shown_commit().await?;
+        let url =
+            self.bucket.url(&format!("/tree/{}{tail}?recursive={recursive}", address::segment(&commit.sha)));
+        self.commit = Some(commit);
+        url
     }
 }
 
 fn tree_path(dir: &str) -> Option<String> {
     match dir {
-        "" => Some("/tree".to_owned()),
-        _ => address::path(dir).map(|dir| format!("/tree/{dir}")),
+        "" => Some(String::new()),
+        _ => address::path(dir).map(|dir| format!("/{dir}")),
     }
 }
 
@@ -170,20 +204,37 @@ struct WireEntry {
     #[serde(default, deserialize_with = "possible_size")]
     size: u64,
     xet_hash: Option<String>,
+    /// Of a repo: git's identity, and LFS's of a large file.
+    oid: Option<String>,
+    lfs: Option<WireLfs>,
     mtime: Option<String>,
     uploaded_at: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct WireLfs {
+    oid: String,
+    #[serde(deserialize_with = "possible_size")]
+    size: u64,
+}
+
 impl WireEntry {
-    /// `None` for what a later Hub may add and for a file without content identity.
-    fn into_entry(self) -> Option<TreeEntry> {
+    /// `None` for what a later Hub may add and for a file without content identity. `commit` is a repo's.
+    fn into_entry(self, commit: Option<&Commit>) -> Option<TreeEntry> {
         let uploaded_at_ms = self.uploaded_at.as_deref().and_then(milliseconds);
+        let uploaded_at_ms = uploaded_at_ms.or_else(|| commit?.at_ms);
+        let outside_xet = || {
+            let oid = self.lfs.as_ref().map(|lfs| lfs.oid.trim_start_matches("sha256:"));
+            let identity =
+                Blob::identity(oid.or(self.oid.as_deref()).filter(|_| commit.is_some())?, &self.path);
+            blob_oid(&identity).is_some().then_some(identity)
+        };
         match self.kind.as_str() {
             "directory" => Some(TreeEntry::Directory { path: self.path, uploaded_at_ms }),
             "file" => Some(TreeEntry::File(FileEntry {
+                xet_hash: self.xet_hash.clone().or_else(outside_xet)?,
+                size: self.lfs.as_ref().map_or(self.size, |lfs| lfs.size),
                 path: self.path,
-                size: self.size,
-                xet_hash: self.xet_hash?,
                 mtime_ms: self.mtime.as_deref().and_then(milliseconds),
                 uploaded_at_ms,
             })),

@@ -75,6 +75,9 @@ pub struct Arguments {
     /// Deleting a missing path in a batch: nobody says what the real Hub answers.
     #[arg(long, value_enum, default_value_t = MissingDelete::Ok)]
     pub delete_missing: MissingDelete,
+    /// Give whole files for ranges of what git keeps: nobody says that the real Hub does not.
+    #[arg(long)]
+    pub resolve_without_ranges: bool,
     /// Print a line on stderr for every request.
     #[arg(long)]
     pub log: bool,

@@ -1,7 +1,9 @@
-//! The demo bucket: realistic content, the same on every machine, stored once.
+//! The demo bucket and a few repos: realistic content, the same on every machine, stored once.
 
 use crate::hub::Hub;
 use crate::hub_error::HubError;
+use crate::routes::RepoContent;
+use crate::store::repos::{RepoKind, Storage};
 
 /// The bucket's name; its namespace is the first user's.
 const NAME: &str = "models";
@@ -24,6 +26,48 @@ pub async fn fill(hub: &Hub) -> anyhow::Result<String> {
         hub.put_files(&bucket, files(), Some(1_767_225_600_000)).await.map_err(failed)?;
     }
     Ok(bucket.id())
+}
+
+/// Makes the demo repos unless they are there: a model with a tag and a second branch, one without an owner, a gated one,
+/// a dataset with an old LFS file, a Space.
+pub async fn fill_repos(hub: &Hub) -> anyhow::Result<()> {
+    let user = hub.accounts.first().user.clone();
+    let readme = |title: &str| {
+        file("README.md", format!("# {title}\n\nMade by `local-hub --demo`.\n").into_bytes(), None)
+    };
+    let model = vec![
+        readme("tiny-bert"),
+        file(".gitattributes", b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n".to_vec(), None),
+        file("config.json", b"{\n  \"model_type\": \"bert\"\n}\n".to_vec(), None),
+        file("model.safetensors", noise(11, 12_000_000), None),
+        file("onnx/model.onnx", noise(12, 3_000_000), None),
+    ];
+    let data = (0..200)
+        .map(|n| file(&format!("data/part-{n:03}.json"), format!("{{\"n\": {n}}}\n").into_bytes(), None));
+    let data = data
+        .chain([readme("squad"), file("old/train.bin", noise(13, 2_000_000), Some(Storage::Lfs))])
+        .collect();
+    let space = vec![readme("hello"), file("app.py", b"print('hello')\n".to_vec(), None)];
+    let repos = [
+        (RepoKind::Model, format!("{user}/tiny-bert"), false, model),
+        (RepoKind::Model, "gpt-tiny".to_owned(), false, vec![readme("gpt-tiny")]),
+        (RepoKind::Model, "acme/gated".to_owned(), true, vec![readme("gated")]),
+        (RepoKind::Dataset, format!("{user}/squad"), false, data),
+        (RepoKind::Space, format!("{user}/hello"), false, space),
+    ];
+    for (kind, id, gated, files) in repos {
+        let Some(repo) = hub.store.create_repo(kind, &id, false, gated, "")? else { continue };
+        let failed = |error: HubError| anyhow::anyhow!("the demo repo {id} can't be filled: {error:?}");
+        let commit = hub.commit_files(&repo, "main", files, Vec::new()).await.map_err(failed)?;
+        hub.store.set_ref(&repo, "v1.0", true, &commit)?;
+        let next = vec![file("CHANGES.md", b"Not released yet.\n".to_vec(), None)];
+        hub.commit_files(&repo, "dev", next, Vec::new()).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn file(path: &str, content: Vec<u8>, storage: Option<Storage>) -> RepoContent {
+    RepoContent { path: path.to_owned(), content, storage }
 }
 
 fn files() -> Vec<(String, Vec<u8>)> {

@@ -17,6 +17,7 @@ use crate::hub::Hub;
 use crate::hub_error::HubError;
 use crate::network::Line;
 use crate::rate_limit::{self, Class};
+use crate::routes::repos;
 use crate::routes::storage::url_expired;
 use crate::server::Connection;
 
@@ -63,8 +64,11 @@ pub async fn front(State(hub): State<Arc<Hub>>, request: Request, next: Next) ->
 /// The route's pattern, so that the counters stay few.
 fn pattern(request: &Request) -> String {
     match request.extensions().get::<MatchedPath>() {
+        Some(matched) if matched.as_str().ends_with("/{*rest}") => {
+            repos::pattern(request.uri().path()).unwrap_or_else(|| matched.as_str().to_string())
+        }
         Some(matched) => matched.as_str().to_string(),
-        None => "{unknown}".to_string(),
+        None => repos::pattern(request.uri().path()).unwrap_or_else(|| "{unknown}".to_string()),
     }
 }
 

@@ -54,6 +54,9 @@ async fn main() -> anyhow::Result<()> {
     let hub = Arc::new(Hub::open(arguments, listener.local_addr()?).await?);
     let serving = tokio::spawn(server::serve(listener, routes::router(hub.clone()), server::stop_signal()));
     let demo_bucket = if hub.arguments.demo { Some(demo::fill(&hub).await?) } else { None };
+    if hub.arguments.demo {
+        demo::fill_repos(&hub).await?;
+    }
     announce(&hub, demo_bucket)?;
     serving.await??;
     hub.cas.close();

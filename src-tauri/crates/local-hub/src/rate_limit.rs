@@ -21,7 +21,8 @@ pub enum Class {
 impl Class {
     /// The class of a path; storage, sign-in and control have none.
     pub fn of(path: &str) -> Option<Self> {
-        if path.starts_with("/buckets/") && path.contains("/resolve/") {
+        let resolved = !path.starts_with("/api/") && !path.starts_with("/_") && path.contains("/resolve/");
+        if resolved || path.starts_with("/api/resolve-cache/") {
             Some(Class::Resolvers)
         } else if path.starts_with("/api/") {
             Some(Class::Api)

@@ -6,13 +6,18 @@ mod buckets;
 mod cas;
 mod consent_page;
 mod control;
+mod control_repos;
 mod events;
 mod oauth;
 mod paths_info;
+mod repo_files;
+pub mod repos;
 mod resolve;
 pub mod storage;
 mod tree;
 mod xet_tokens;
+
+pub use control_repos::RepoContent;
 
 use std::sync::Arc;
 
@@ -38,7 +43,7 @@ pub fn router(hub: Arc<Hub>) -> Router {
         .merge(control_routes())
         .route("/_storage/xorbs/{hash}", get(storage::xorb))
         .route("/_storage/files/{hash}", get(storage::file))
-        .fallback(|| async { HubError::no_page() })
+        .fallback(repo_files::resolve)
         .layer(from_fn_with_state(hub.clone(), front))
         .layer(DefaultBodyLimit::disable())
         .with_state(hub)
@@ -60,6 +65,12 @@ fn hub_routes() -> Router<Arc<Hub>> {
         .route("/api/buckets/{ns}/{name}/xet-read-token", get(xet_tokens::read))
         .route("/api/buckets/{ns}/{name}/xet-write-token", get(xet_tokens::write))
         .route("/buckets/{ns}/{name}/resolve/{*path}", get(resolve::resolve))
+        .route("/api/models", get(repos::api))
+        .route("/api/models/{*rest}", any(repos::api))
+        .route("/api/datasets", get(repos::api))
+        .route("/api/datasets/{*rest}", any(repos::api))
+        .route("/api/spaces", get(repos::api))
+        .route("/api/spaces/{*rest}", any(repos::api))
 }
 
 fn cas_routes() -> Router<Arc<Hub>> {
@@ -95,6 +106,9 @@ fn control_routes() -> Router<Arc<Hub>> {
     Router::new()
         .route("/_control/put", post(control::put))
         .route("/_control/put-many", post(control::put_many))
+        .route("/_control/repo", post(control_repos::create))
+        .route("/_control/repo-commit", post(control_repos::commit))
+        .route("/_control/repo-ref", post(control_repos::set_ref))
         .route("/_control/counters", get(control::counters).delete(control::reset_counters))
         .route(
             "/_control/faults",

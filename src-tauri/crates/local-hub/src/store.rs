@@ -5,6 +5,7 @@
 //! is a WAL without a sync for each commit: what was answered survives `kill -9`, not a power cut.
 
 mod changes;
+pub mod repos;
 mod tree;
 
 use std::path::Path;
@@ -82,6 +83,7 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(repos::SCHEMA)?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 

@@ -13,14 +13,19 @@ pub const BLOCK: u64 = 64 * 1024;
 /// The longest file this cache can address (block numbers are 32 bits): 256 TiB.
 pub const LONGEST_FILE: u64 = BLOCK << 32;
 
-/// Names a content: the 32 bytes behind the 64 hexadecimal digits of its Xet hash.
+/// Names a content: the 32 bytes behind the 64 hexadecimal digits of its Xet hash, or of a repo's file outside Xet
+/// what git (20 bytes) or LFS (32) calls it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ContentKey(pub [u8; 32]);
 
 impl ContentKey {
-    /// The key of the content the Hub calls `hash`; none when that is no Xet hash.
+    /// The key of the content the Hub calls `hash`; none when that is no content's name.
     pub fn parse(hash: &str) -> Option<ContentKey> {
-        decode_hex(hash.as_bytes()).map(ContentKey)
+        match hub::blob_oid(hash) {
+            Some(oid) if oid.len() == 40 => decode_hex(format!("{oid:0<64}").as_bytes()).map(ContentKey),
+            Some(oid) => decode_hex(oid.as_bytes()).map(ContentKey),
+            None => decode_hex(hash.as_bytes()).map(ContentKey),
+        }
     }
 
     /// The Hub's name of the content.

@@ -107,6 +107,9 @@ pub struct Status {
     pub paused_until_ms: Option<i64>,
     pub online: bool,
     pub read_only: bool,
+    /// Of a repo: the branch, tag or commit that is mounted, and the commit it means now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     pub queued: u64,
     pub uploading: u64,
     pub waiting: u64,

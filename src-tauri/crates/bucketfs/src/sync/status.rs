@@ -28,6 +28,7 @@ impl BucketFs {
             read_only: self.config.read_only,
             kept_bytes: self.content.kept().bytes(),
             to_keep_bytes: self.offline.left(),
+            revision: self.revision(),
             last_saved_ms: self.queue.last_saved_ms(),
             ..Status::default()
         };
@@ -48,6 +49,16 @@ impl BucketFs {
         let left = status.queued + status.waiting + status.uploading + status.failed + status.held_deletes;
         status.all_saved = left == 0;
         status
+    }
+
+    /// `main (0123abcd4567)`, of a repo.
+    fn revision(&self) -> Option<String> {
+        let revision = &self.bucket.name().repo()?.revision;
+        match self.bucket.commit() {
+            Some(commit) if commit.sha.starts_with(revision) => Some(revision.clone()),
+            Some(commit) => Some(format!("{revision} ({})", commit.sha.get(..12).unwrap_or(&commit.sha))),
+            None => Some(revision.clone()),
+        }
     }
 
     /// What is held at this moment.

@@ -25,7 +25,7 @@ async fn over(rig: &Rig, entries: serde_json::Value) -> (LyingHub, Arc<BucketFs>
         user_agent: "bucketfs-tests".into(),
         limits: hub::Limits::default(),
     };
-    let client = hub::Hub::new(config).unwrap().bucket(rig.bucket.parse().unwrap());
+    let client = hub::Hub::new(config).unwrap().bucket(rig.bucket.parse::<hub::BucketName>().unwrap());
     let fs = BucketFs::open(rig.config(), client, rig.events.clone()).await.unwrap();
     (hub, fs)
 }

@@ -70,7 +70,7 @@ impl Rig {
             user_agent: "bucketfs-tests".into(),
             limits,
         };
-        hub::Hub::new(config).unwrap().bucket(self.bucket.parse().unwrap())
+        hub::Hub::new(config).unwrap().bucket(self.bucket.parse::<hub::BucketName>().unwrap())
     }
 
     /// Opened, nothing is sent yet.

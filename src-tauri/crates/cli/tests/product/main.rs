@@ -8,6 +8,7 @@ mod deciding;
 mod doctoring;
 mod keeping_offline;
 mod main_job;
+mod repos;
 mod signing_in;
 mod support;
 mod waiting;

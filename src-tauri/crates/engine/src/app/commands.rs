@@ -132,7 +132,7 @@ impl App {
         {
             let mut parts = url.path_segments_mut().map_err(|()| failed())?;
             let bucket = &slot.path.bucket;
-            parts.pop_if_empty().extend(["buckets", &bucket.namespace, &bucket.name]);
+            parts.pop_if_empty().extend(bucket.page());
             let inside = [slot.path.prefix.as_str(), args.path.as_deref().unwrap_or_default()];
             let inside: Vec<&str> =
                 inside.into_iter().flat_map(|part| part.split('/')).filter(|p| !p.is_empty()).collect();

@@ -119,7 +119,7 @@ fn of_slot(app: &App, slot: &Slot) -> Bucket {
     let name = slot.id.split_once('/').map_or(slot.id.as_str(), |(_, name)| name);
     Bucket {
         id: slot.id.clone(),
-        owner: slot.path.bucket.namespace.clone(),
+        owner: slot.path.bucket.owner().to_owned(),
         name: name.to_owned(),
         account: used.account,
         private: true,

@@ -106,7 +106,7 @@ impl Slot {
     pub fn set_served(&self, served: Served) -> Live {
         let read_only = served.read_only().map(|why| match why {
             ReadOnly::Asked => ReadOnlyReason::Asked,
-            ReadOnly::Token => ReadOnlyReason::Account,
+            ReadOnly::Token | ReadOnly::Repo => ReadOnlyReason::Account,
         });
         let live = Live {
             fs: Arc::clone(served.fs()),

@@ -324,7 +324,7 @@ async fn ask(hub: &hub::Hub, facts: &mut HubFacts) {
 }
 
 /// A bucket that was used here, else the first there is.
-async fn some_bucket(hub: &hub::Hub, account: &Account, origin: &str) -> Option<hub::BucketName> {
+async fn some_bucket(hub: &hub::Hub, account: &Account, origin: &str) -> Option<hub::StoreName> {
     let known = StateHome::discover().ok()?.all();
     let used = known.into_iter().find(|(_, endpoint)| endpoint.hub == origin);
     if let Some(name) = used.and_then(|(_, endpoint)| {
@@ -334,7 +334,7 @@ async fn some_bucket(hub: &hub::Hub, account: &Account, origin: &str) -> Option<
         return Some(name);
     }
     let listed = within(HUB, hub.list_buckets(&account.name)).await.ok()?;
-    listed.first()?.name().ok()
+    listed.first()?.name().ok().map(Into::into)
 }
 
 pub(super) async fn buckets() -> Vec<BucketFacts> {

@@ -27,10 +27,10 @@ pub(crate) use settings::XetSettings;
 pub(crate) use tokens::Scope;
 pub use upload::{Asking, UploadSession, Uploaded};
 
-use crate::bucket_name::BucketName;
 use crate::error::HubError;
 use crate::http::Http;
 use crate::single_flight::Flights;
+use crate::store_name::StoreName;
 use plans::Plans;
 use tokens::{Refresher, StorageToken, Tokens};
 
@@ -60,7 +60,7 @@ pub(crate) struct Side {
 }
 
 impl XetBucket {
-    pub fn new(http: Http, name: BucketName, settings: Arc<XetSettings>) -> XetBucket {
+    pub fn new(http: Http, name: StoreName, settings: Arc<XetSettings>) -> XetBucket {
         let plans = Arc::new(Plans::new(&http.config.limits));
         let tokens = Arc::new(Tokens::new(http, name));
         XetBucket { settings, tokens, plans, sides: Mutex::default(), connecting: Flights::default() }

@@ -19,6 +19,7 @@ use super::failure;
 use super::planned_client::PlannedClient;
 use super::plans::PlannedFile;
 use super::tokens::Scope;
+use crate::blob::Blob;
 use crate::bucket::Bucket;
 use crate::error::{ErrorClass, HubError};
 
@@ -46,6 +47,9 @@ impl Bucket {
     /// order, or an error. Nothing is fetched before the first poll; dropping it cancels the fetches.
     /// The wait for the next piece is bounded by [`crate::Limits::read_stall`].
     pub fn read(&self, hash: &str, file_size: u64, range: Range<u64>) -> ByteStream {
+        if let Some(blob) = Blob::parse(hash) {
+            return self.read_blob(blob, file_size, range);
+        }
         let (bucket, hash) = (self.clone(), parse_hash(hash));
         let reading = Reading {
             bucket,

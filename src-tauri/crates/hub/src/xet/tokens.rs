@@ -12,10 +12,12 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use xet_client::cas_client::auth::{AuthError, TokenInfo, TokenRefresher};
 
-use crate::bucket_name::BucketName;
+use crate::address::segment;
+use crate::bucket::read_only;
 use crate::error::HubError;
 use crate::http::{Call, Http};
 use crate::single_flight::Flights;
+use crate::store_name::StoreName;
 use crate::token::parse_endpoint;
 
 /// A token is renewed this long before it ends: more than Xet's own 30 s, so that Xet never sees one it
@@ -44,13 +46,13 @@ pub(crate) struct StorageToken {
 
 pub(crate) struct Tokens {
     http: Http,
-    bucket: BucketName,
+    bucket: StoreName,
     kept: Arc<Mutex<HashMap<Scope, StorageToken>>>,
     asking: Flights<Scope, Result<StorageToken, HubError>>,
 }
 
 impl Tokens {
-    pub fn new(http: Http, bucket: BucketName) -> Tokens {
+    pub fn new(http: Http, bucket: StoreName) -> Tokens {
         Tokens { http, bucket, kept: Arc::default(), asking: Flights::default() }
     }
 
@@ -88,7 +90,7 @@ impl Tokens {
     }
 }
 
-async fn ask(http: &Http, bucket: &BucketName, scope: Scope) -> Result<StorageToken, HubError> {
+async fn ask(http: &Http, bucket: &StoreName, scope: Scope) -> Result<StorageToken, HubError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Wire {
@@ -100,7 +102,12 @@ async fn ask(http: &Http, bucket: &BucketName, scope: Scope) -> Result<StorageTo
         Scope::Read => ("xet-read-token", format!("Getting access to the contents of {bucket} failed")),
         Scope::Write => ("xet-write-token", format!("Getting the right to upload to {bucket} failed")),
     };
-    let url = http.url(&format!("/api/buckets/{bucket}/{route}"))?;
+    let url = match (bucket.repo(), scope) {
+        (None, _) => http.url(&bucket.api(&format!("/{route}")))?,
+        // Contents go by their hash: any revision's token reads those of all.
+        (Some(repo), Scope::Read) => http.url(&repo.api(&format!("/{route}/{}", segment(&repo.revision))))?,
+        (Some(repo), Scope::Write) => return Err(read_only(repo)),
+    };
     let wire: Wire = http.send(Call::get(url, failure)).await?.json()?;
     let address = parse_endpoint(&wire.cas_url)
         .map_err(|e| HubError::broken("The Hub names a storage that can't be used").caused_by(e))?;
@@ -147,7 +154,7 @@ mod tests {
             user_agent: "test".to_owned(),
             limits: Limits::default(),
         };
-        let tokens = Tokens::new(Http::new(config).unwrap(), BucketName::new("alice", "box"));
+        let tokens = Tokens::new(Http::new(config).unwrap(), crate::BucketName::new("alice", "box").into());
         tokens.get(Scope::Read).await.unwrap();
         assert!(tokens.kept.lock()[&Scope::Read].ageing > now(), "a new one has time");
         tokens.kept.lock().get_mut(&Scope::Read).unwrap().ageing = 0;

@@ -50,7 +50,7 @@ async fn a_token_that_may_only_read_is_told_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_signed_in_may_not_write() {
     let bench = Bench::new();
-    bench.hub.set_private(bench.bucket.name(), false).await.unwrap();
+    bench.hub.set_private(&"alice/box".parse().unwrap(), false).await.unwrap();
     let anyone = bench.another(None).bucket(bench.bucket.name().clone());
     assert!(anyone.info().await.is_ok(), "a public bucket");
     assert!(!anyone.can_write().await.unwrap());

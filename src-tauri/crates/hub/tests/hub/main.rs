@@ -11,6 +11,7 @@ mod listing;
 mod network;
 mod oauth_server;
 mod reading;
+mod repos;
 mod signing_in;
 mod signing_in_at_the_hub;
 mod uploading;

@@ -33,7 +33,8 @@ pub async fn write(
     Ok(token(&hub, XetScope { bucket: bucket.key, write: true }))
 }
 
-fn token(hub: &Hub, scope: XetScope) -> Response {
+/// The answer with a fresh token.
+pub fn token(hub: &Hub, scope: XetScope) -> Response {
     let token = hub.xet_tokens.issue(scope);
     let body = json!({"casUrl": hub.endpoint, "exp": token.expires, "accessToken": token.text});
     let mut response = Json(body).into_response();

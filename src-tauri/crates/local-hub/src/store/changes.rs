@@ -85,10 +85,11 @@ impl Store {
         self.recorded("SELECT * FROM changes WHERE bucket = ?1 AND at > ?2 ORDER BY seq", bucket, at)
     }
 
-    /// Contents that files of any bucket refer to.
+    /// Contents that files of any bucket or repo refer to.
     pub fn named_contents(&self) -> rusqlite::Result<HashSet<String>> {
         let connection = self.connection.lock();
-        let mut query = connection.prepare_cached("SELECT DISTINCT hash FROM files")?;
+        let mut query =
+            connection.prepare_cached("SELECT hash FROM files UNION SELECT hash FROM repo_files")?;
         query.query_map([], |row| row.get(0))?.collect()
     }
 
