@@ -15,7 +15,7 @@ use reqwest::header::{CONTENT_RANGE, HeaderMap};
 use reqwest::{Response, StatusCode};
 
 use crate::bucket::Bucket;
-use crate::error::{ErrorClass, HubError};
+use crate::error::{ErrorClass, ErrorCode, HubError};
 use crate::http::{Call, Fetched};
 use crate::xet::ByteStream;
 
@@ -151,7 +151,8 @@ impl Reading {
                 Ok(fetched) if self.is_it(&fetched) => return self.body_of(fetched),
                 Ok(_) => {}
                 // Nothing there at that commit, or a commit that a rewritten branch has lost.
-                Err(error) if matches!(error.code.as_deref(), Some("EntryNotFound" | "RevisionNotFound")) => {
+                Err(error)
+                    if matches!(error.code, Some(ErrorCode::EntryNotFound | ErrorCode::RevisionNotFound)) => {
                 }
                 Err(error) => return Err(error),
             }

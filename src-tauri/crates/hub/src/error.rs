@@ -17,7 +17,7 @@ pub struct HubError {
     /// The HTTP status, when a server answered.
     pub status: Option<u16>,
     /// The Hub's own name for what is wrong (`GatedRepo`), when it gave one.
-    pub code: Option<String>,
+    pub code: Option<ErrorCode>,
     /// One sentence: what failed.
     pub what: String,
     /// One sentence: what the person can do now.
@@ -49,6 +49,27 @@ pub enum ErrorClass {
     Cancelled,
     /// This machine's disk.
     Local,
+}
+
+/// What the Hub calls a refusal (hub-api.md 2.11), as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    RepoNotFound,
+    RevisionNotFound,
+    EntryNotFound,
+    GatedRepo,
+}
+
+impl ErrorCode {
+    pub(crate) fn of(text: &str) -> Option<ErrorCode> {
+        match text {
+            "RepoNotFound" => Some(ErrorCode::RepoNotFound),
+            "RevisionNotFound" => Some(ErrorCode::RevisionNotFound),
+            "EntryNotFound" => Some(ErrorCode::EntryNotFound),
+            "GatedRepo" => Some(ErrorCode::GatedRepo),
+            _ => None,
+        }
+    }
 }
 
 impl ErrorClass {

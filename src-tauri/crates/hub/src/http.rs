@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::blob::content_range;
 use crate::config::HubConfig;
-use crate::error::{ErrorClass, HubError};
+use crate::error::{ErrorClass, ErrorCode, HubError};
 
 /// Words of an error, and what failed of a batch of a thousand operations.
 const LONGEST_REFUSAL: usize = 8 << 20;
@@ -474,7 +474,7 @@ async fn refused(call: &Call, response: Response, deadline: Instant) -> (HubErro
     };
     let mut error = HubError::new(class, what);
     error.status = Some(status);
-    error.code = text(&headers, "x-error-code").map(one_line);
+    error.code = text(&headers, "x-error-code").and_then(ErrorCode::of);
     error.request_id = request_id(&headers);
     if let Some(advice) = special_advice(&headers, said.as_deref()) {
         error = error.with_advice(advice);

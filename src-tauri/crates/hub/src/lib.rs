@@ -46,7 +46,7 @@ pub use blob::blob_oid;
 pub use bucket::Bucket;
 pub use bucket_name::BucketName;
 pub use config::{HubConfig, Limits};
-pub use error::{ErrorClass, HubError};
+pub use error::{ErrorClass, ErrorCode, HubError};
 pub use feed::{ChangeKind, News, RemoteChange, Resume, Watch};
 pub use hub::{BucketInfo, CreatedBucket, Hub};
 pub use oauth::{

@@ -15,7 +15,7 @@ use url::Url;
 use crate::address;
 use crate::blob::{Blob, blob_oid};
 use crate::bucket::Bucket;
-use crate::error::HubError;
+use crate::error::{ErrorCode, HubError};
 use crate::http::Call;
 use crate::repo::Commit;
 use crate::trail::Trail;
@@ -152,7 +152,7 @@ impl<K: FnMut(TreeEntry) -> Option<TreeEntry>> Walk<K> {
         self.trail.leave(&url)?;
         let answer = match self.bucket.state.http.send(Call::get(url, self.failure.clone())).await {
             // Of a repo, what is no folder is an error; of a bucket it is an empty one.
-            Err(error) if self.commit.is_some() && error.code.as_deref() == Some("EntryNotFound") => {
+            Err(error) if self.commit.is_some() && error.code == Some(ErrorCode::EntryNotFound) => {
                 return Ok(Vec::new());
             }
             answer => answer?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
-use hub::{Bucket, ErrorClass, FileEntry, Limits, News, RepoKind, RepoName, Resume, TreeEntry};
+use hub::{Bucket, ErrorClass, ErrorCode, FileEntry, Limits, News, RepoKind, RepoName, Resume, TreeEntry};
 use testkit::{Fault, Harm};
 
 use crate::bench::{Bench, limits, names, read, sample};
@@ -126,10 +126,10 @@ async fn a_gate_a_missing_revision_and_a_missing_repo_are_said_with_what_to_do()
     let bench = filled();
     bench.server.client().create_repo("models/acme/gated", "&gated=1");
     let gated = bench.hub.bucket(name("models/acme/gated")).info().await.unwrap_err();
-    assert_eq!((gated.class, gated.code.as_deref()), (ErrorClass::Forbidden, Some("GatedRepo")));
+    assert_eq!((gated.class, gated.code), (ErrorClass::Forbidden, Some(ErrorCode::GatedRepo)));
     assert!(gated.advice.contains("accept its terms"), "{}", gated.advice);
     let revision = bench.hub.bucket(name(&format!("{REPO}@nowhere"))).info().await.unwrap_err();
-    assert_eq!((revision.class, revision.code.as_deref()), (ErrorClass::NotFound, Some("RevisionNotFound")));
+    assert_eq!((revision.class, revision.code), (ErrorClass::NotFound, Some(ErrorCode::RevisionNotFound)));
     let missing = bench.hub.bucket(name("datasets/alice/none")).info().await.unwrap_err();
     assert_eq!(missing.class, ErrorClass::NotFound);
     let rows = bench.hub.list_repos(RepoKind::Model, "alice").await.unwrap();
