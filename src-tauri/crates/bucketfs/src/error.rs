@@ -99,10 +99,18 @@ impl std::error::Error for Error {}
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode;
+        use rusqlite::{Error as E, ErrorCode};
         let kind = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => ErrorKind::NoSpace,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Damaged,
+            // A value that this version never writes.
+            _ if matches!(
+                error,
+                E::InvalidColumnType(..) | E::IntegralValueOutOfRange(..) | E::FromSqlConversionFailure(..)
+            ) =>
+            {
+                ErrorKind::Damaged
+            }
             _ => ErrorKind::LocalDisk,
         };
         Error::new(kind, format!("The state database failed: {error}."))

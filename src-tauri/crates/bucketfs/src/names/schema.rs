@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Format of the tables; a database of another version is refused, never guessed at.
 pub const VERSION: i64 = 1;
 
+/// STRICT: a value of the wrong type cannot get in, and the check at a start finds one that damage has put there.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS nodes(
   id INTEGER PRIMARY KEY,
@@ -38,7 +39,7 @@ CREATE TABLE IF NOT EXISTS nodes(
   verifier BLOB,
   target BLOB,
   listed INTEGER NOT NULL
-);
+) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS nodes_by_name ON nodes(parent, name) WHERE gone = 0;
 CREATE INDEX IF NOT EXISTS nodes_by_folded ON nodes(parent, folded) WHERE gone = 0;
 CREATE INDEX IF NOT EXISTS nodes_in_order ON nodes(parent, id) WHERE gone = 0;
@@ -53,13 +54,13 @@ CREATE TABLE IF NOT EXISTS deletes(
   path TEXT PRIMARY KEY,
   hash TEXT,
   since INTEGER NOT NULL
-);
+) STRICT;
 -- Answers of calls that must not be done twice.
 CREATE TABLE IF NOT EXISTS replies(
   seq INTEGER PRIMARY KEY,
   key BLOB NOT NULL,
   reply BLOB NOT NULL
-);
+) STRICT;
 -- What this machine is about to put at a key ('' for a deletion), stored before the Hub is told.
 CREATE TABLE IF NOT EXISTS commits(
   path TEXT NOT NULL,
@@ -71,7 +72,7 @@ CREATE TABLE IF NOT EXISTS commits(
   done INTEGER NOT NULL,
   heard INTEGER NOT NULL,
   PRIMARY KEY(path, hash)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS commits_done ON commits(at) WHERE done = 1;
 -- Two files that are versions of one, until somebody solves it.
 CREATE TABLE IF NOT EXISTS conflicts(
@@ -81,7 +82,7 @@ CREATE TABLE IF NOT EXISTS conflicts(
   mine INTEGER NOT NULL,
   theirs INTEGER NOT NULL,
   at INTEGER NOT NULL
-);
+) STRICT;
 -- Contents that were deleted or overwritten through the mount.
 CREATE TABLE IF NOT EXISTS removed(
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -91,7 +92,7 @@ CREATE TABLE IF NOT EXISTS removed(
   mtime INTEGER NOT NULL,
   at INTEGER NOT NULL,
   how INTEGER NOT NULL
-);
+) STRICT;
 CREATE INDEX IF NOT EXISTS removed_by_path ON removed(path, seq);
 -- What had failed for good, and the queue's settings.
 CREATE TABLE IF NOT EXISTS troubles(
@@ -103,11 +104,11 @@ CREATE TABLE IF NOT EXISTS troubles(
   attempts INTEGER NOT NULL,
   signed_out INTEGER NOT NULL,
   PRIMARY KEY(kind, what)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 -- What is kept offline: `path` as it is seen, `node` what was there when somebody looked last.
-CREATE TABLE IF NOT EXISTS pins(path TEXT PRIMARY KEY, node INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS pins(path TEXT PRIMARY KEY, node INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settings(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 ";
 
 /// Opens (and makes) the database for its one writer and checks that it is sound.
