@@ -12,15 +12,19 @@ const SETTING: &str = "MALLOC_MMAP_THRESHOLD_";
 /// More than a READ's or WRITE's bytes, which come and go too often for that; less than what a transfer holds.
 const BYTES: &str = "2097152";
 
+/// Says that this program was started anew already: where the C library takes its own settings out of the environment
+/// (a program with rights of its own), it would be for ever.
+const HELD: &str = "BUCKETBAR_MEMORY_HELD";
+
 /// Starts this program anew, as the same process, with the setting; returns where it is set, or cannot be.
 pub fn hold() {
-    if std::env::var_os(SETTING).is_some() {
+    if [SETTING, HELD].into_iter().any(|name| std::env::var_os(name).is_some()) {
         return;
     }
     let Ok(program) = std::env::current_exe() else { return };
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| program.clone().into_os_string());
-    let failed = Command::new(program).arg0(name).args(arguments).env(SETTING, BYTES).exec();
+    let failed = Command::new(program).arg0(name).args(arguments).env(SETTING, BYTES).env(HELD, "1").exec();
     // No harm but for the memory.
     eprintln!("bucketbarctl: memory stays as the system manages it ({failed}).");
 }

@@ -56,8 +56,14 @@ pub async fn save(fs: &Arc<BucketFs>, stored: Vec<Stored>) {
 }
 
 async fn save_part(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<()> {
-    let (stored, in_the_way) = with_those_underneath(fs, stored).await?;
+    let stored = with_those_underneath(fs, stored).await?;
     let mut left = entries(fs, stored)?;
+    // Of the keys that are written: names may have moved since the look above.
+    let mut in_the_way = false;
+    for entry in &left {
+        let there = at_key(fs, &entry.path, Some(entry.stored.work.node.id))?;
+        in_the_way |= there.iter().any(|node| is_nowhere_else(fs, node));
+    }
     for entry in &left {
         let total = entry.stored.content.size;
         fs.queue.progress(entry.stored.work.node.id, Some(Progress { done: total, total, committing: true }));
@@ -323,10 +329,10 @@ pub fn ours_at(db: &rusqlite::Connection, path: &str, id: FileId) -> Result<Vec<
 }
 
 /// Adds the files that were moved away from keys which are now written by others of ours: they get their new keys
-/// before, so that the Hub never has their contents without a name. `true` when anybody stands in another's way.
-async fn with_those_underneath(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<(Vec<Stored>, bool)> {
+/// before, so that the Hub never has their contents without a name.
+async fn with_those_underneath(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Result<Vec<Stored>> {
     let mut known: HashSet<FileId> = stored.iter().map(|one| one.work.node.id).collect();
-    let (mut all, mut next, mut keyless, mut in_the_way) = (stored, 0, Vec::new(), false);
+    let (mut all, mut next, mut keyless) = (stored, 0, Vec::new());
     while let Some(one) = all.get(next) {
         next += 1;
         let Some(node) = fs.names.node(one.work.node.id)? else { continue };
@@ -335,16 +341,13 @@ async fn with_those_underneath(fs: &Arc<BucketFs>, stored: Vec<Stored>) -> Resul
             if has_no_key(fs, &there)? {
                 keyless.push(there.id);
             }
-            if is_nowhere_else(fs, &there) {
-                in_the_way = true;
-                if known.insert(there.id) {
-                    all.extend(as_copy(there));
-                }
+            if is_nowhere_else(fs, &there) && known.insert(there.id) {
+                all.extend(as_copy(there));
             }
         }
     }
     super::keyless::give_keys(fs, keyless).await?;
-    Ok((all, in_the_way))
+    Ok(all)
 }
 
 fn verdict(entry: &Entry) -> Verdict {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use parking_lot::Mutex;
 use xet_core_structures::metadata_shard::file_structs::MDBFileInfo;
 use xet_data::error::DataError;
 use xet_data::processing::{FileUploadSession, Sha256Policy, SingleFileCleaner, XetFileInfo};
@@ -42,6 +43,8 @@ pub struct UploadSession {
     session: Arc<FileUploadSession>,
     stall: Duration,
     bucket: Bucket,
+    /// The first step that failed. Xet tells of a block that could not be sent once, in whichever step comes next.
+    failed: Mutex<Option<HubError>>,
 }
 
 /// How one content goes up.
@@ -65,7 +68,12 @@ impl Bucket {
             opened.map_err(|e| failure::of_data(e, failure))
         };
         let session = within(limits.upload_open, failure, open).await?;
-        Ok(UploadSession { session, stall: limits.upload_stall, bucket: self.clone() })
+        Ok(UploadSession {
+            session,
+            stall: limits.upload_stall,
+            bucket: self.clone(),
+            failed: Mutex::new(None),
+        })
     }
 
     /// Lengths of the segments (runs of one xorb, up to 64 MiB each) that make up the content, in order: what
@@ -133,8 +141,12 @@ impl UploadSession {
     }
 
     /// Sends what is still waiting and stores the session. After `Ok` all added content is in the
-    /// storage and may be named in a batch; after an error none of it may.
+    /// storage and may be named in a batch; after an error none of it may. An error when any step before has failed:
+    /// it may have been of another content than the one that was being added.
     pub async fn finish(self) -> Result<(), HubError> {
+        if let Some(error) = self.failed.lock().take() {
+            return Err(error);
+        }
         let session = self.session.clone();
         self.moving("Finishing the upload failed", undisturbed(session.finalize())).await.map(|_| ())
     }
@@ -159,6 +171,18 @@ impl UploadSession {
 
     /// Runs a step as long as bytes get further, wherever they are between here and the storage.
     pub(super) async fn moving<T>(
+        &self,
+        failure: &str,
+        step: impl Future<Output = Result<T, DataError>>,
+    ) -> Result<T, HubError> {
+        let done = self.watched(failure, step).await;
+        if let Err(error) = &done {
+            self.failed.lock().get_or_insert_with(|| error.clone());
+        }
+        done
+    }
+
+    async fn watched<T>(
         &self,
         failure: &str,
         step: impl Future<Output = Result<T, DataError>>,

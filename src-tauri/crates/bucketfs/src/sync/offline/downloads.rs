@@ -1,6 +1,6 @@
 //! Bringing wanted contents here: several beside each other, in pieces that can be interrupted anywhere.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +33,8 @@ pub struct Downloads {
     fs: Arc<BucketFs>,
     queue: VecDeque<Job>,
     running: JoinSet<(Job, std::result::Result<(), KeepError>)>,
-    in_hand: HashSet<(ContentKey, u32)>,
+    /// Of each content the runs that are on their way.
+    in_hand: HashMap<ContentKey, Vec<Range<u32>>>,
     bytes_in_hand: u64,
     failures: HashMap<ContentKey, Failure>,
     /// Nothing is begun before.
@@ -51,10 +52,6 @@ impl Job {
         let end = (u64::from(self.run.end) * BLOCK).min(self.wanted.size);
         end - u64::from(self.run.start) * BLOCK
     }
-
-    fn id(&self) -> (ContentKey, u32) {
-        (self.wanted.key, self.run.start)
-    }
 }
 
 struct Failure {
@@ -68,7 +65,7 @@ impl Downloads {
             fs,
             queue: VecDeque::new(),
             running: JoinSet::new(),
-            in_hand: HashSet::new(),
+            in_hand: HashMap::new(),
             bytes_in_hand: 0,
             failures: HashMap::new(),
             not_before: None,
@@ -90,11 +87,10 @@ impl Downloads {
             if self.failures.get(&one.key).is_some_and(|failure| failure.not_before > now) {
                 continue;
             }
-            for run in kept.missing(&one.key, one.size, RUN) {
-                let job = Job { wanted: one, run };
-                if !self.in_hand.contains(&job.id()) {
-                    self.queue.push_back(job);
-                }
+            let under_way = self.in_hand.get(&one.key).map_or(&[][..], Vec::as_slice);
+            for missing in kept.missing(&one.key, one.size, RUN) {
+                let runs = without(missing, under_way);
+                self.queue.extend(runs.into_iter().map(|run| Job { wanted: one, run }));
             }
         }
     }
@@ -103,10 +99,11 @@ impl Downloads {
         self.running.is_empty() && self.queue.is_empty()
     }
 
-    /// When something that waits is tried again.
+    /// When something that waits is tried again. What may be tried already is in the queue, or waits for the Hub.
     pub fn next_try(&self) -> Option<Instant> {
-        let failed = self.failures.values().map(|failure| failure.not_before).min();
-        [failed, self.not_before].into_iter().flatten().min()
+        let now = Instant::now();
+        let failed = self.failures.values().map(|failure| failure.not_before);
+        failed.chain(self.not_before).filter(|when| *when > now).min()
     }
 
     /// Starts what may be started.
@@ -132,7 +129,7 @@ impl Downloads {
                 break;
             }
             self.fs.offline.state.lock().stuck = None;
-            self.in_hand.insert(job.id());
+            self.in_hand.entry(job.wanted.key).or_default().push(job.run.clone());
             self.bytes_in_hand += job.bytes();
             let fs = self.fs.clone();
             self.running.spawn(async move {
@@ -156,7 +153,12 @@ impl Downloads {
     }
 
     fn settle(&mut self, job: Job, outcome: std::result::Result<(), KeepError>) {
-        self.in_hand.remove(&job.id());
+        if let Some(runs) = self.in_hand.get_mut(&job.wanted.key) {
+            runs.retain(|run| *run != job.run);
+            if runs.is_empty() {
+                self.in_hand.remove(&job.wanted.key);
+            }
+        }
         self.bytes_in_hand = self.bytes_in_hand.saturating_sub(job.bytes());
         match outcome {
             Ok(()) => {
@@ -226,6 +228,16 @@ impl Downloads {
     }
 }
 
+/// What is left of `run` without `others`, in order.
+fn without(run: Range<u32>, others: &[Range<u32>]) -> Vec<Range<u32>> {
+    others.iter().fold(vec![run], |left, other| {
+        left.into_iter()
+            .flat_map(|part| [part.start..part.end.min(other.start), part.start.max(other.end)..part.end])
+            .filter(|part| part.start < part.end)
+            .collect()
+    })
+}
+
 async fn carry(fs: &Arc<BucketFs>, job: &Job) -> std::result::Result<(), KeepError> {
     let Wanted { id, key, size } = job.wanted;
     let hash = key.hex();
@@ -277,4 +289,23 @@ async fn copy_staged(fs: &Arc<BucketFs>, staged: Arc<Staged>, job: &Job) -> std:
         Ok(Ok(true))
     });
     copied.await.unwrap_or_else(|error| Err(std::io::Error::other(error.what)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(run: Range<u32>, others: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let others: Vec<Range<u32>> = others.iter().map(|(start, end)| *start..*end).collect();
+        without(run, &others).into_iter().map(|part| (part.start, part.end)).collect()
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_not_asked_for_again() {
+        assert_eq!(left(16..144, &[(0, 128)]), [(128, 144)], "the first blocks of a run have arrived");
+        assert_eq!(left(0..128, &[(0, 128)]), []);
+        assert_eq!(left(0..128, &[(10, 20), (50, 60)]), [(0, 10), (20, 50), (60, 128)]);
+        assert_eq!(left(5..9, &[(0, 5), (9, 20)]), [(5, 9)]);
+        assert_eq!(left(0..4, &[]), [(0, 4)]);
+    }
 }
