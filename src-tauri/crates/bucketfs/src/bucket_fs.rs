@@ -186,9 +186,9 @@ impl BucketFs {
                 guarded("the sync queue", || crate::sync::syncer::run(fs.clone())).await;
             });
         }
-        let fs = self.clone();
+        let (fs, began) = (self.clone(), chrono::Utc::now());
         self.tasks.spawn(async move {
-            guarded("the watcher of remote changes", || crate::sync::watcher::run(fs.clone())).await;
+            guarded("the watcher of remote changes", || crate::sync::watcher::run(fs.clone(), began)).await;
         });
         let fs = self.clone();
         self.tasks.spawn(async move {

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use hub::{ChangeKind, HubError, News, RemoteChange, Resume};
 
@@ -18,9 +19,9 @@ use crate::bucket_fs::BucketFs;
 use crate::error::Result;
 use crate::names::{Place, commits, kept, query};
 
-/// Runs until the bucket is shut down.
-pub async fn run(fs: Arc<BucketFs>) {
-    let Some(resume) = beginning(&fs).await else { return };
+/// Runs until the bucket is shut down. `began` is before the first listing of this life.
+pub async fn run(fs: Arc<BucketFs>, began: DateTime<Utc>) {
+    let Some(resume) = beginning(&fs, began).await else { return };
     let mut news = fs.bucket.watch(resume);
     loop {
         tokio::select! {
@@ -39,11 +40,12 @@ pub async fn run(fs: Arc<BucketFs>) {
     }
 }
 
-/// The bucket's revision before anybody listed anything in this life; `None` when the bucket is shut down.
+/// Where the feed is listened to from; `None` when the bucket is shut down. Of changes from `began` to there the feed
+/// does not tell: what was listed meanwhile is listed anew.
 ///
 /// While the feed may still have something to tell about changes of our own, it goes on where it stood when
 /// they were sent (`slipped.rs`).
-async fn beginning(fs: &Arc<BucketFs>) -> Option<Resume> {
+async fn beginning(fs: &Arc<BucketFs>, began: DateTime<Utc>) -> Option<Resume> {
     let stood_at = fs.names.ask(|db| match commits::any_unheard(db)? {
         true => kept::setting(db, FEED_POINT),
         false => Ok(None),
@@ -56,6 +58,9 @@ async fn beginning(fs: &Arc<BucketFs>) -> Option<Resume> {
                 Ok(info) => {
                     note_online(fs);
                     count_files(fs, &info);
+                    if info.updated_at.as_deref().is_none_or(|at| is_since(at, began)) {
+                        fs.listings.bucket_changed(fs);
+                    }
                     let now = info.updated_at.map_or(Resume::Live, Resume::Since);
                     let mut feed = fs.feed.lock();
                     let resume = stood_at.or_else(|| feed.clone()).unwrap_or(now);
@@ -70,6 +75,11 @@ async fn beginning(fs: &Arc<BucketFs>) -> Option<Resume> {
             () = tokio::time::sleep(fs.config.poll) => {}
         }
     }
+}
+
+/// By the Hub's clock and this machine's: where they differ, what fell into the difference shows at the next change.
+fn is_since(at: &str, began: DateTime<Utc>) -> bool {
+    DateTime::parse_from_rfc3339(at).is_ok_and(|at| at >= began)
 }
 
 /// Whoever changes the Hub's names before the watcher has begun asks where the feed stands first: from there on it tells

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bucketfs::{ErrorKind, ROOT};
 use bytes::Bytes;
 
+use testkit::{Fault, Harm};
+
 use crate::rig::{Rig, find, names, read_id, sync, write_file};
 
 async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -55,6 +57,21 @@ async fn a_file_deleted_elsewhere_keeps_its_handle_and_a_write_brings_it_back() 
     fs.commit(id, 0, 0).await.unwrap();
     sync(&fs).await;
     assert_eq!(rig.on_hub("f").unwrap(), b"STILL readable");
+}
+
+/// The feed begins where the bucket stood when it was first asked about; a folder may have been listed before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_between_the_first_listing_and_the_feeds_beginning_is_seen() {
+    let rig = Rig::new();
+    rig.put("f", b"content");
+    let harm = Harm::Refuse { status: 403, code: None, message: "not yet".into() };
+    let first = rig.hub.faults().add(Fault::on("GET */buckets/", harm).times(1));
+    let config = bucketfs::Config { poll: Duration::from_secs(2), ..rig.config() };
+    let fs = rig.open_with(config, rig.client()).await;
+    until(async || (rig.hub.faults().struck(first) == 1).then_some(())).await;
+    assert_eq!(names(&fs, "").await, ["f"]);
+    rig.hub.client().delete(&rig.bucket, "f");
+    until(async || names(&fs, "").await.is_empty().then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
