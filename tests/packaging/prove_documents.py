@@ -69,7 +69,7 @@ CODE = code()
 @proof
 def every_test_that_is_named_exists():
     scripts = "\n".join(read(path) for path in tracked("tests/guest", "tests/interop", "scripts") if not path.endswith((".png", ".gz")))
-    for document in ("docs/security.md", "docs/architecture.md", "docs/semantics.md", "tests/known-failures.md"):
+    for document in ("docs/security.md", "docs/architecture.md", "docs/semantics.md"):
         if not (REPO / document).exists():
             continue
         # A sentence as a name: three words at least. Not a test's, but the system's: copy_file_range(2).
