@@ -151,6 +151,7 @@ impl BucketFs {
             events,
         });
         fs.recall()?;
+        crate::sync::watcher::remember_commits(&fs);
         fs.prepare_root().await?;
         recovery::take_up(&fs, kept_at).await?;
         Ok(fs)

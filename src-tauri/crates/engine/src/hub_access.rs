@@ -94,8 +94,12 @@ pub async fn explain(hub: &Hub, error: hub::HubError) -> EngineError {
     let token = Arc::clone(&hub.config().token);
     let signed_in = matches!(token.token().await, Ok(Some(_)));
     let class = error.class;
+    let code = error.code;
     let mut explained = EngineError::from(error);
     match (class, signed_in) {
+        // The name is right; the Hub's own advice says what is not.
+        _ if matches!(code, Some(hub::ErrorCode::RevisionNotFound | hub::ErrorCode::EntryNotFound)) => {}
+        (_, true) if code == Some(hub::ErrorCode::GatedRepo) => {}
         (C::SignIn, true) => {
             explained.advice = format!(
                 "The Hub does not accept the token of {}. Sign in again with `bucketbarctl login` or \

@@ -57,6 +57,7 @@ async fn beginning(fs: &Arc<BucketFs>, began: DateTime<Utc>) -> Option<Resume> {
             info = fs.bucket.info() => match info {
                 Ok(info) => {
                     note_online(fs);
+                    keep_commit(fs).await;
                     count_files(fs, &info);
                     if info.updated_at.as_deref().is_none_or(|at| is_since(at, began)) {
                         fs.listings.bucket_changed(fs);
@@ -113,6 +114,7 @@ async fn probe(fs: &Arc<BucketFs>) {
 }
 
 async fn hear(fs: &Arc<BucketFs>, item: std::result::Result<News, HubError>) {
+    keep_commit(fs).await;
     match item {
         Ok(News::Changes { changes, resume }) => {
             note_online(fs);
@@ -170,6 +172,36 @@ fn count_files(fs: &BucketFs, info: &hub::BucketInfo) {
 
 /// Name of the feed's point in the database.
 pub const FEED_POINT: &str = "feed";
+
+/// Name of the setting that holds the commits of a repo that were shown, the latest first.
+const COMMITS: &str = "commits shown";
+/// As many are kept: rows of the tree may be older than the commit that is shown.
+const COMMITS_KEPT: usize = 8;
+
+/// Stores which commit of a repo is shown, when it is another than before.
+async fn keep_commit(fs: &Arc<BucketFs>) {
+    let Some(shown) = fs.bucket.commit() else { return };
+    let mut commits = commits_shown(fs);
+    if commits.first() == Some(&shown.sha) {
+        return;
+    }
+    commits.retain(|sha| *sha != shown.sha);
+    commits.insert(0, shown.sha);
+    commits.truncate(COMMITS_KEPT);
+    if let Err(error) = fs.names.change(move |tx| tx.keep_setting(COMMITS, &commits.join(" "))).await {
+        tracing::warn!(%error, "the commit that is shown could not be kept");
+    }
+}
+
+fn commits_shown(fs: &BucketFs) -> Vec<String> {
+    let text = fs.names.ask(|db| kept::setting(db, COMMITS)).ok().flatten().unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Of a repo: what an earlier life listed can be read at the commits that it showed.
+pub fn remember_commits(fs: &BucketFs) {
+    commits_shown(fs).iter().for_each(|sha| fs.bucket.remember_commit(sha));
+}
 
 impl BucketFs {
     /// Where the feed stands, as it is stored.

@@ -72,6 +72,22 @@ async fn a_tag_shows_what_it_named_and_the_cache_works_without_the_hub() {
     assert_eq!(wire.read(&old).await, testkit::bytes(5, 2_500_000));
 }
 
+/// Of a file outside Xet the Hub has the bytes by commit and path only.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_life_listed_can_be_read_after_the_branch_has_moved() {
+    let room = filled();
+    let engine = serve(&room, REPO);
+    let mut wire = engine.mount().await;
+    let root = wire.root.clone();
+    let readme = wire.lookup(&root, "README.md").await.unwrap();
+    engine.terminate();
+    room.hub.client().commit_repo(REPO, "main", &[("README.md", b"# two\n", "git")], &[]);
+    let engine = serve(&room, REPO);
+    let mut wire = engine.mount().await;
+    let read = wire.read(&readme).await;
+    assert!([&b"# one\n"[..], b"# two\n"].contains(&&read[..]), "{read:?}");
+}
+
 #[test]
 fn a_repo_is_listed_and_what_is_not_there_is_said() {
     let room = filled();
@@ -80,7 +96,7 @@ fn a_repo_is_listed_and_what_is_not_there_is_said() {
     assert!(room.run(&["ls", "models/alice/bert@v1/a folder"]).ok().stdout.contains("model.bin"));
     room.hub.client().create_repo("datasets/acme/gated", "&gated=1");
     for (repo, part) in [
-        ("models/alice/bert@v9", "Invalid rev id: v9"),
+        ("models/alice/bert@v9", "Check the branch, the tag or the commit"),
         ("models/alice/none", "Check the name"),
         ("datasets/acme/gated", "accept its terms"),
         ("models/..", "is not a repo's name"),
