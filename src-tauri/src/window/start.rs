@@ -62,6 +62,6 @@ fn respawn(state: &Path) -> Option<Respawn> {
         program: outside::program().ok()?,
         args: vec!["--quiet".to_owned()],
         env: engine::keeping::environment(),
-        log: logs::folder(state).join("relaunched.log"),
+        log: engine::log_folder(state).join("relaunched.log"),
     })
 }
