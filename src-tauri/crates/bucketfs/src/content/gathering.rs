@@ -5,8 +5,11 @@
 //! at both ends. So a read that would begin a fetch waits a moment for others of the same content.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::block::{BLOCK, blocks_of};
 use super::flight::Flight;
@@ -34,9 +37,11 @@ pub struct Gathering {
     begun: Begun,
 }
 
-/// The blocks whose fetches were begun for a gathering, by rising number. A fetch may fail before those who gathered
-/// look for it again.
-type Begun = Arc<OnceLock<Vec<(u32, Arc<Flight>)>>>;
+/// Blocks and their fetches, by rising number. A fetch may fail before those who gathered look for it again.
+type Fetches = Vec<(u32, Arc<Flight>)>;
+
+/// The fetches that were begun for a gathering; `None` until somebody has looked. Also says which gathering it is.
+type Begun = Arc<watch::Sender<Option<Fetches>>>;
 
 /// What becomes of a read that waits.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,32 +49,29 @@ enum Wait {
     Until(Instant),
     /// This one looks at all of `reads`, sorted, on behalf of those who wait.
     Look(Vec<Range<u64>>),
-    /// Somebody looked already.
+    /// Somebody looked already, or is looking.
     Over,
 }
 
 impl Gathering {
     /// Adds `read` to the gathering in `at`; the first one begins it. Answers where its fetches will be found.
     fn join(at: &mut Option<Gathering>, read: Range<u64>, now: Instant) -> Begun {
-        let (reads, begun) = (Vec::new(), Begun::default());
+        let (reads, begun) = (Vec::new(), Arc::new(watch::Sender::new(None)));
         let gathering = at.get_or_insert_with(|| Gathering { began: now, due: now, reads, begun });
         gathering.due = (now + MOMENT).min(gathering.began + LONGEST);
         gathering.reads.push(read);
         gathering.begun.clone()
     }
 
-    /// Asked again after each wait. Readers that go away leave their reads to those who stay, or to the next gathering.
-    fn next(at: &mut Option<Gathering>, now: Instant) -> Wait {
-        match at {
-            Some(gathering) if now < gathering.due => Wait::Until(gathering.due),
-            _ => match at.take() {
-                Some(Gathering { mut reads, .. }) => {
-                    reads.sort_unstable_by_key(|read| (read.start, read.end));
-                    Wait::Look(reads)
-                }
-                None => Wait::Over,
-            },
-        }
+    /// What becomes of a read of the gathering `mine`; asked again after each wait. Readers that go away leave their
+    /// reads to those who stay, or to who comes next.
+    fn next(at: &mut Option<Gathering>, mine: &Begun, now: Instant) -> Wait {
+        let is_mine = |gathering: &Gathering| Arc::ptr_eq(&gathering.begun, mine);
+        let Some(mut gathering) = at.take_if(|at| is_mine(at) && now >= at.due) else {
+            return at.as_ref().filter(|at| is_mine(at)).map_or(Wait::Over, |at| Wait::Until(at.due));
+        };
+        gathering.reads.sort_unstable_by_key(|read| (read.start, read.end));
+        Wait::Look(gathering.reads)
     }
 }
 
@@ -82,7 +84,7 @@ impl Content {
         subject: &Subject,
         range: &Range<u64>,
         blocks: &Range<u32>,
-    ) -> Option<Vec<(u32, Arc<Flight>)>> {
+    ) -> Option<Fetches> {
         let one_of_many = range.end - range.start >= SHORTEST && subject.file_size > SMALL_FILE;
         if !one_of_many || !self.lacks(subject, range, blocks).await {
             return None;
@@ -90,18 +92,23 @@ impl Content {
         let access = self.access(&subject.key);
         let begun = Gathering::join(&mut access.lock().gathering, range.clone(), Instant::now());
         loop {
-            let next = Gathering::next(&mut access.lock().gathering, Instant::now());
+            let next = Gathering::next(&mut access.lock().gathering, &begun, Instant::now());
             match next {
                 Wait::Until(due) => tokio::time::sleep_until(due.into()).await,
                 Wait::Look(reads) => {
-                    let _ = begun.set(self.look_for(subject, &reads));
+                    begun.send_replace(Some(self.look_for(subject, &reads)));
                     break;
                 }
-                Wait::Over => break,
+                Wait::Over => {
+                    // Whoever looks waits for nothing meanwhile. Without an answer this read is on its own.
+                    let _ = timeout(LONGEST, begun.subscribe().wait_for(Option::is_some)).await;
+                    break;
+                }
             }
         }
-        let of_all = begun.get().map(Vec::as_slice).unwrap_or_default();
-        Some(of_all.iter().filter(|(index, _)| blocks.contains(index)).cloned().collect())
+        let of_all = begun.borrow();
+        let own = of_all.iter().flatten().filter(|(index, _)| blocks.contains(index));
+        Some(own.cloned().collect())
     }
 
     async fn lacks(&self, subject: &Subject, range: &Range<u64>, blocks: &Range<u32>) -> bool {
@@ -119,7 +126,7 @@ impl Content {
 
     /// Begins the fetches of `reads`, sorted, which it answers, and of what lies ahead of them. Waits for nothing, so
     /// that those who look next find them under way.
-    fn look_for(&self, subject: &Subject, reads: &[Range<u64>]) -> Vec<(u32, Arc<Flight>)> {
+    fn look_for(&self, subject: &Subject, reads: &[Range<u64>]) -> Fetches {
         let mut begun = Vec::new();
         for stretch in stretches(reads) {
             let mut ahead = 0;
@@ -134,7 +141,7 @@ impl Content {
     }
 
     /// Begins fetches for those of `demanded`, which it answers, and from there to `ahead`, that are nowhere.
-    fn depart(&self, subject: &Subject, demanded: Range<u32>, ahead: u32) -> Vec<(u32, Arc<Flight>)> {
+    fn depart(&self, subject: &Subject, demanded: Range<u32>, ahead: u32) -> Fetches {
         let scope = demanded.start..demanded.end.max(ahead);
         let errands = self.carrier.flights.with(|table| {
             // Everybody who gathered has looked up this much; should it have left memory since, they fetch alone.
@@ -179,17 +186,23 @@ mod tests {
     fn each_read_prolongs_the_wait_within_a_bound_and_one_looks() {
         let (mut at, t) = (None, Instant::now());
         let later = |micros| t + Duration::from_micros(micros);
-        for n in 0..20_u64 {
+        let first = Gathering::join(&mut at, 19..20, t);
+        for n in 1..20_u64 {
             Gathering::join(&mut at, (19 - n)..(20 - n), later(n * 500));
         }
-        assert_eq!(Gathering::next(&mut at, later(1000)), Wait::Until(t + LONGEST));
+        assert_eq!(Gathering::next(&mut at, &first, later(1000)), Wait::Until(t + LONGEST));
         let all: Vec<Range<u64>> = (0..20).map(|n| n..n + 1).collect();
-        assert_eq!(Gathering::next(&mut at, later(6000)), Wait::Look(all));
-        assert_eq!(Gathering::next(&mut at, later(6000)), Wait::Over);
+        assert_eq!(Gathering::next(&mut at, &first, later(6000)), Wait::Look(all));
+        assert_eq!(Gathering::next(&mut at, &first, later(6000)), Wait::Over);
         Gathering::join(&mut at, 7..9, later(7000));
-        Gathering::join(&mut at, 1..2, later(7000));
-        assert_eq!(Gathering::next(&mut at, later(7000)), Wait::Until(later(7000) + MOMENT));
-        assert_eq!(Gathering::next(&mut at, later(9000)), Wait::Look(vec![1..2, 7..9]));
+        let second = Gathering::join(&mut at, 1..2, later(7000));
+        assert_eq!(Gathering::next(&mut at, &second, later(7000)), Wait::Until(later(7000) + MOMENT));
+        assert_eq!(
+            Gathering::next(&mut at, &first, later(9000)),
+            Wait::Over,
+            "woken late: that is not its own"
+        );
+        assert_eq!(Gathering::next(&mut at, &second, later(9000)), Wait::Look(vec![1..2, 7..9]));
     }
 
     #[test]
