@@ -25,6 +25,8 @@ use crate::token::parse_endpoint;
 const EARLY_SECONDS: u64 = 60;
 /// One in use is renewed beside its use when less than this part of its life is left, so that no read waits for it.
 const LAST_PART: u64 = 4;
+/// From one try of that to the next.
+const PAUSE_SECONDS: u64 = 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
@@ -61,7 +63,10 @@ impl Tokens {
         let now = now();
         if let Some(token) = kept.filter(|token| token.ends > now + EARLY_SECONDS) {
             if token.ageing <= now {
-                // Whoever comes next joins it; it ends within the deadline of a call.
+                // Should it fail: nobody tries again at once, there is time.
+                if let Some(kept) = self.kept.lock().get_mut(&scope) {
+                    kept.ageing = now + PAUSE_SECONDS;
+                }
                 tokio::spawn(self.renewed(scope));
             }
             return Ok(token);
@@ -163,7 +168,7 @@ mod tests {
         assert_eq!(server.counters().of("xet-read-token").calls, 0, "nobody uses it");
         tokens.get(Scope::Read).await.unwrap();
         for _ in 0..100 {
-            if tokens.kept.lock()[&Scope::Read].ageing > 0 {
+            if tokens.kept.lock()[&Scope::Read].ageing > now() + PAUSE_SECONDS {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
