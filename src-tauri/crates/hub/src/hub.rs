@@ -95,11 +95,6 @@ impl Hub {
         Ok(found)
     }
 
-    pub async fn bucket_info(&self, name: &BucketName) -> Result<BucketInfo, HubError> {
-        let url = self.http.url(&format!("/api/buckets/{name}"))?;
-        self.http.send(Call::get(url, format!("Looking up the bucket {name} failed"))).await?.json()
-    }
-
     /// Creates a bucket; one that exists already is left as it is and said so.
     pub async fn create_bucket(&self, name: &BucketName, private: bool) -> Result<CreatedBucket, HubError> {
         #[derive(Deserialize)]

@@ -36,7 +36,7 @@ impl OAuthApp {
             interval: Option<u64>,
             expires_in: Option<u64>,
         }
-        let form = [("scope", self.scopes.as_str())];
+        let form = [("scope", super::SCOPES)];
         let answer = self.post("/oauth/device", &form, "Starting to sign in failed").await;
         let wire: Wire = answer.map_err(Refused::into_error)?.json()?;
         Ok(DeviceSignIn {

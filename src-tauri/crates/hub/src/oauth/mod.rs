@@ -33,7 +33,6 @@ pub const SCOPES: &str = "openid profile read-memberships read-repos write-repos
 pub struct OAuthApp {
     http: Http,
     client_id: String,
-    scopes: String,
 }
 
 impl OAuthApp {
@@ -41,12 +40,7 @@ impl OAuthApp {
     pub fn new(config: &HubConfig, client_id: impl Into<String>) -> Result<OAuthApp, HubError> {
         let anonymous = std::sync::Arc::new(crate::token::StaticToken::anonymous());
         let http = Http::new(HubConfig { token: anonymous, ..config.clone() })?;
-        Ok(OAuthApp { http, client_id: client_id.into(), scopes: SCOPES.to_owned() })
-    }
-
-    pub fn with_scopes(mut self, scopes: impl Into<String>) -> OAuthApp {
-        self.scopes = scopes.into();
-        self
+        Ok(OAuthApp { http, client_id: client_id.into() })
     }
 
     /// A new grant for a refresh token. The Hub may take the old token back at once: store the new
@@ -100,7 +94,7 @@ impl OAuthApp {
             .append_pair("client_id", &self.client_id)
             .append_pair("redirect_uri", redirect_uri)
             .append_pair("response_type", "code")
-            .append_pair("scope", &self.scopes)
+            .append_pair("scope", SCOPES)
             .append_pair("state", state)
             .append_pair("code_challenge", challenge)
             .append_pair("code_challenge_method", "S256");

@@ -19,14 +19,12 @@ use futures_util::TryStreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use xet_client::cas_types::{FileChunkHashesResponse, FileRange};
 use xet_core_structures::merklehash::{ChunkHashList, MerkleHash, MerkleHashSubtree};
-use xet_core_structures::metadata_shard::chunk_verification::range_hash_from_chunks;
-use xet_core_structures::metadata_shard::file_structs::{
-    FileDataSequenceEntry, FileDataSequenceHeader, FileVerificationEntry, MDBFileInfo,
-};
+use xet_core_structures::metadata_shard::file_structs::{FileDataSequenceEntry, FileVerificationEntry};
 use xet_data::deduplication::Chunker;
 use xet_data::deduplication::constants::TARGET_CHUNK_SIZE;
 use xet_data::processing::SingleFileCleaner;
 
+use super::composed::{Piece, composed, proof};
 use super::tokens::Scope;
 use super::upload::{Asking, UploadSession, Uploaded, undisturbed, within};
 use super::{failure, read};
@@ -72,9 +70,6 @@ struct Windows {
     /// Proofs of the segments that no window touches, in order.
     proofs: Vec<MerkleHash>,
 }
-
-/// A run of chunks of the new content, with its proof.
-type Piece = (FileDataSequenceEntry, FileVerificationEntry);
 
 /// A window's new content.
 struct Renewed {
@@ -136,7 +131,8 @@ impl Bucket {
         // Stable: a window's pieces keep their order.
         pieces.sort_by_key(|(at, _)| *at);
         let hash = plan.new_hash(&renewed)?;
-        let info = composed(hash, new_size, pieces.into_iter().map(|(_, piece)| piece))?;
+        let info = composed(hash, new_size, pieces.into_iter().map(|(_, piece)| piece))
+            .ok_or_else(|| cannot("its pieces do not add up"))?;
         session.compose(FAILURE, info).await?;
         session.finish().await?;
         self.stored_whole(hash, new_size).await?;
@@ -429,23 +425,11 @@ fn runs_within(
 /// A run of chunks of a segment's xorb, from chunk `start` of it.
 fn run(entry: &FileDataSequenceEntry, start: u32, chunks: &[(MerkleHash, u64)]) -> Result<Piece, HubError> {
     let bytes: u64 = chunks.iter().map(|(_, length)| length).sum();
-    let hashes: Vec<MerkleHash> = chunks.iter().map(|(hash, _)| *hash).collect();
     let mut run = entry.clone();
     run.unpacked_segment_bytes = u32::try_from(bytes).map_err(|_| cannot("a segment is too long"))?;
     run.chunk_index_start = start;
-    run.chunk_index_end = start + hashes.len() as u32;
-    Ok((run, FileVerificationEntry::new(range_hash_from_chunks(&hashes))))
-}
-
-fn composed(
-    hash: MerkleHash,
-    size: u64,
-    pieces: impl Iterator<Item = Piece>,
-) -> Result<MDBFileInfo, HubError> {
-    let (segments, verification): (Vec<_>, Vec<_>) = pieces.unzip();
-    let metadata = FileDataSequenceHeader::new(hash, segments.len(), true, false);
-    let info = MDBFileInfo { metadata, segments, verification, metadata_ext: None };
-    if info.file_size() == size { Ok(info) } else { Err(cannot("its pieces do not add up")) }
+    run.chunk_index_end = start + chunks.len() as u32;
+    Ok((run, proof(chunks)))
 }
 
 /// The new content's length; `Rejected` for what a whole upload does better or an edit can't be.

@@ -1,6 +1,7 @@
 //! The bytes: Xet storage behind a bucket, at the level of the `xet-data` crate (hub-api.md 4.2).
 
 mod arriving;
+mod composed;
 mod edit;
 mod failure;
 mod plan;

@@ -9,14 +9,12 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use xet_core_structures::merklehash::{ChunkHashList, MerkleHash, file_hash};
-use xet_core_structures::metadata_shard::chunk_verification::range_hash_from_chunks;
-use xet_core_structures::metadata_shard::file_structs::{
-    FileDataSequenceEntry, FileDataSequenceHeader, FileVerificationEntry, MDBFileInfo,
-};
+use xet_core_structures::merklehash::{ChunkHashList, file_hash};
+use xet_core_structures::metadata_shard::file_structs::{FileDataSequenceEntry, MDBFileInfo};
 use xet_data::deduplication::constants::{MAXIMUM_CHUNK_MULTIPLIER, TARGET_CHUNK_SIZE};
 use xet_data::processing::SingleFileCleaner;
 
+use super::composed::{composed, proof};
 use super::upload::{UploadSession, Uploaded, undisturbed};
 use crate::error::HubError;
 
@@ -158,17 +156,14 @@ impl Composition {
 
     fn info(self) -> Result<MDBFileInfo, HubError> {
         let size: u64 = self.chunks.iter().map(|(_, length)| length).sum();
+        let hash = file_hash(&self.chunks);
         let mut rest = self.chunks.as_slice();
-        let mut verification = Vec::with_capacity(self.segments.len());
-        for segment in &self.segments {
-            let (mine, others) = rest.split_at(chunks_of(segment) as usize);
-            let hashes: Vec<MerkleHash> = mine.iter().map(|(hash, _)| *hash).collect();
-            verification.push(FileVerificationEntry::new(range_hash_from_chunks(&hashes)));
+        let pieces = self.segments.into_iter().map(|segment| {
+            let (mine, others) = rest.split_at(chunks_of(&segment) as usize);
             rest = others;
-        }
-        let metadata = FileDataSequenceHeader::new(file_hash(&self.chunks), self.segments.len(), true, false);
-        let info = MDBFileInfo { metadata, segments: self.segments, verification, metadata_ext: None };
-        if info.file_size() == size { Ok(info) } else { Err(unfitting()) }
+            (segment, proof(mine))
+        });
+        composed(hash, size, pieces).ok_or_else(unfitting)
     }
 }
 

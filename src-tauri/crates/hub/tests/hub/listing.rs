@@ -73,9 +73,9 @@ async fn buckets_are_made_listed_changed_moved_and_deleted() {
     assert!(!bench.hub.create_bucket(&one, true).await.unwrap().existed);
     let again = bench.hub.create_bucket(&one, true).await.unwrap();
     assert!(again.existed && again.url.is_some(), "{again:?}");
-    assert!(bench.hub.bucket_info(&one).await.unwrap().private);
+    assert!(bench.hub.bucket(one.clone()).info().await.unwrap().private);
     bench.hub.set_private(&one, false).await.unwrap();
-    assert!(!bench.hub.bucket_info(&one).await.unwrap().private);
+    assert!(!bench.hub.bucket(one.clone()).info().await.unwrap().private);
     bench.hub.move_bucket(&one, &two).await.unwrap();
     let listed: BTreeSet<String> =
         bench.hub.list_buckets("me").await.unwrap().into_iter().map(|info| info.id).collect();
