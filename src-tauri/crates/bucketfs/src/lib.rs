@@ -17,6 +17,7 @@ mod durable;
 pub mod error;
 pub mod event;
 pub mod faults;
+pub mod figures;
 mod guarded;
 pub mod inspection;
 pub mod local;

@@ -49,7 +49,7 @@ pub async fn inside(target: &str, state: Option<&Path>) -> Result<Inside> {
     {
         return Ok(found);
     }
-    let (bucket, path) = target.split_once(':').unwrap_or((target, ""));
+    let (bucket, path) = bucket_and_path(target);
     let bucket: BucketPath =
         bucket.parse().map_err(|error: EngineError| match target.starts_with(['/', '.']) {
             true => EngineError::new(
@@ -60,6 +60,15 @@ pub async fn inside(target: &str, state: Option<&Path>) -> Result<Inside> {
         })?;
     let client = ControlClient::new(&state_dir(&bucket, state)?, &bucket.to_string());
     Ok(Inside { client, bucket: bucket.to_string(), path: path.trim_matches('/').to_owned() })
+}
+
+/// `OWNER/BUCKET:PATH` at its colon; the one of an address (`hf://…`) is none.
+fn bucket_and_path(target: &str) -> (&str, &str) {
+    let scheme = target.find("://").map_or(0, |at| at + 3);
+    match target[scheme..].split_once(':') {
+        Some((bucket, path)) => (&target[..scheme + bucket.len()], path),
+        None => (target, ""),
+    }
 }
 
 async fn in_a_mount(target: &str) -> Result<Option<Inside>> {
@@ -87,4 +96,17 @@ async fn in_a_mount(target: &str) -> Result<Option<Inside>> {
         let bucket = endpoint.bucket_path();
         Inside { client: ControlClient::new(&state, &bucket), bucket, path }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_colon_of_an_address_parts_nothing() {
+        assert_eq!(bucket_and_path("alice/photos"), ("alice/photos", ""));
+        assert_eq!(bucket_and_path("alice/photos:a/b: c"), ("alice/photos", "a/b: c"));
+        assert_eq!(bucket_and_path("hf://datasets/a/b"), ("hf://datasets/a/b", ""));
+        assert_eq!(bucket_and_path("hf://datasets/a/b@v1:c"), ("hf://datasets/a/b@v1", "c"));
+    }
 }

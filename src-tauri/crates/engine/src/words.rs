@@ -1,19 +1,6 @@
 //! Figures as people read them: one place for every sentence of the engine and the command line.
 
-/// `1.4 MB`, powers of ten as the Hub shows them.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
+pub use bucketfs::figures::size;
 
 /// `1 file`, `2 files`.
 pub fn files(count: u64) -> String {

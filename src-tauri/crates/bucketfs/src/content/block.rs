@@ -28,7 +28,7 @@ impl ContentKey {
         }
     }
 
-    /// The Hub's name of the content.
+    /// Its 64 hexadecimal digits.
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }

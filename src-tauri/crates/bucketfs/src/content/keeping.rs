@@ -14,7 +14,7 @@ use super::block::{BLOCK, ContentKey, bytes_of};
 use super::{Content, Kept};
 
 /// Written to disk in one go.
-const PIECE: u64 = 1 << 20;
+pub const KEEP_PIECE: u64 = 1 << 20;
 /// While somebody waits for the Hub a piece more is fetched only this often.
 const MANNERS: Duration = Duration::from_millis(200);
 /// A download that brings nothing for this long has failed.
@@ -69,12 +69,12 @@ impl Content {
             let mut left = range.end - range.start;
             while left > 0 {
                 self.be_polite().await;
-                let mut piece = BytesMut::with_capacity(PIECE.min(left) as usize);
-                while (piece.len() as u64) < PIECE.min(left) {
+                let mut piece = BytesMut::with_capacity(KEEP_PIECE.min(left) as usize);
+                while (piece.len() as u64) < KEEP_PIECE.min(left) {
                     if rest.is_empty() {
                         rest = next(&mut stream).await?;
                     }
-                    let wanted = (PIECE.min(left) as usize - piece.len()).min(rest.len());
+                    let wanted = (KEEP_PIECE.min(left) as usize - piece.len()).min(rest.len());
                     piece.extend_from_slice(&rest.split_to(wanted));
                 }
                 let len = piece.len() as u64;
@@ -97,8 +97,8 @@ impl Content {
         told: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<Range<u32>>, KeepError> {
         let mut gaps: Vec<Range<u32>> = Vec::new();
-        for part in run.clone().step_by((PIECE / BLOCK) as usize) {
-            let part = part..(part + (PIECE / BLOCK) as u32).min(run.end);
+        for part in run.clone().step_by((KEEP_PIECE / BLOCK) as usize) {
+            let part = part..(part + (KEEP_PIECE / BLOCK) as u32).min(run.end);
             let known = self.carrier.store.look_up(key, part.clone()).await;
             let places: Vec<_> =
                 part.clone().filter_map(|index| Some((index, known.place(index)?))).collect();

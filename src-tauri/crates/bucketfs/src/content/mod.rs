@@ -33,12 +33,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::block::ContentKey;
-use self::block::{BLOCK, BlockId, LONGEST_FILE, blocks_of, part_in};
+pub use self::block::{BLOCK, ContentKey};
+use self::block::{BlockId, LONGEST_FILE, blocks_of, part_in};
 use self::fetch::{Carrier, Errand, MEMORY};
 use self::flight::{Flight, HOMELESS_BYTES, Table};
 use self::gathering::Gathering;
-pub use self::keeping::KeepError;
+pub use self::keeping::{KEEP_PIECE, KeepError};
 pub use self::kept::Kept;
 use self::pattern::{LARGEST_WINDOW, Pattern};
 pub use self::source::Source;

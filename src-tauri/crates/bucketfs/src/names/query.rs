@@ -491,6 +491,11 @@ pub fn at_shown_path(db: &Connection, path: &str) -> Result<Option<Node>> {
     Ok(Some(current))
 }
 
+/// `path` is `above` or lies below it; everything lies below `""`.
+pub fn is_within(path: &str, above: &str) -> bool {
+    above.is_empty() || path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// `true` when `inner` is `outer` or below it.
 pub fn is_below(db: &Connection, inner: FileId, outer: FileId) -> Result<bool> {
     let mut current = inner;

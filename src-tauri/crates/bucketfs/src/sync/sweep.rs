@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::bucket_fs::BucketFs;
+use crate::names::query;
 
 /// So many folders beside each other, each listed by itself within `WALKING`, are a walk.
 const LOOKS: usize = 3;
@@ -85,7 +86,7 @@ impl Sweeps {
     /// The sweep under way over this folder, if there is one.
     pub fn over(&self, place: &str) -> Option<Arc<Sweep>> {
         let book = self.0.lock();
-        book.running.iter().find(|sweep| within(place, &sweep.place)).cloned()
+        book.running.iter().find(|sweep| query::is_within(place, &sweep.place)).cloned()
     }
 
     /// A folder has been listed by itself. Begins a sweep of its parent when this looks like a walk.
@@ -97,13 +98,14 @@ impl Sweeps {
         book.listed.insert(place.to_owned());
         let mut from = place.to_owned();
         // A sweep counts as a look at its own parent: a walk through many trees is swept from higher up.
-        while let Some(parent) = parent_of(&from).filter(|parent| within(parent, &fs.config.prefix)) {
+        while let Some(parent) = parent_of(&from).filter(|parent| query::is_within(parent, &fs.config.prefix))
+        {
             let now = Instant::now();
             book.looks.retain(|_, looks| {
                 looks.retain(|when| now - *when < WALKING);
                 !looks.is_empty()
             });
-            let swept = book.running.iter().any(|sweep| within(parent, &sweep.place));
+            let swept = book.running.iter().any(|sweep| query::is_within(parent, &sweep.place));
             let looks = book.looks.entry(parent.to_owned()).or_default();
             looks.push(now);
             if looks.len() < LOOKS || swept || book.useless {
@@ -285,11 +287,6 @@ impl Inner {
 /// The folder a key lies in; the root is "".
 fn parent_of(place: &str) -> Option<&str> {
     (!place.is_empty()).then(|| place.rsplit_once('/').map_or("", |(parent, _)| parent))
-}
-
-/// `place` is `above` or below it.
-fn within(place: &str, above: &str) -> bool {
-    above.is_empty() || place.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

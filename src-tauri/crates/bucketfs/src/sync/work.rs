@@ -44,15 +44,10 @@ impl FolderMove {
     /// The other has to be moved first: it stands where this one goes, or is still in it.
     pub fn waits_for(&self, other: &FolderMove) -> bool {
         self.folder.id != other.folder.id
-            && (is_within(&other.from, &self.to)
-                || is_within(&self.to, &other.from)
-                || (is_within(&other.from, &self.from) && other.from != self.from))
+            && (query::is_within(&other.from, &self.to)
+                || query::is_within(&self.to, &other.from)
+                || (query::is_within(&other.from, &self.from) && other.from != self.from))
     }
-}
-
-/// `inner` is `outer` or below it.
-fn is_within(inner: &str, outer: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[derive(Default)]

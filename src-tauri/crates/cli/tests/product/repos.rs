@@ -72,6 +72,26 @@ async fn a_tag_shows_what_it_named_and_the_cache_works_without_the_hub() {
     assert_eq!(wire.read(&old).await, testkit::bytes(5, 2_500_000));
 }
 
+/// Also files outside Xet, which the Hub knows by another name than the cache does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repo_is_kept_offline_whole() {
+    let mut room = filled();
+    let engine = serve(&room, REPO);
+    let state = room.state();
+    let kept = room.run(&["pin", REPO, "--state", state.to_str().unwrap(), "--yes", "--wait"]).ok();
+    assert!(kept.stdout.contains("everything: kept"), "{kept:?}");
+    room.hub.stop();
+    let mut wire = engine.mount().await;
+    let root = wire.root.clone();
+    for (name, want) in [("README.md", b"# one\n".to_vec()), ("old.bin", testkit::bytes(5, 2_500_000))] {
+        let file = wire.lookup(&root, name).await.unwrap();
+        assert_eq!(wire.read(&file).await, want, "{name}");
+    }
+    let folder = wire.lookup(&root, "a folder").await.unwrap();
+    let model = wire.lookup(&folder, "model.bin").await.unwrap();
+    assert_eq!(wire.read(&model).await, testkit::bytes(5, 2_500_000));
+}
+
 /// Of a file outside Xet the Hub has the bytes by commit and path only.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_life_listed_can_be_read_after_the_branch_has_moved() {

@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use hub::{ErrorClass, HubError};
 use tokio::task::JoinSet;
 
+use super::Trouble;
 use super::plan::Wanted;
-use super::{Trouble, size};
 use crate::bucket_fs::{BucketFs, blocking};
-use crate::content::{ContentKey, KeepError};
+use crate::content::{BLOCK, ContentKey, KEEP_PIECE, KeepError};
 use crate::error::{Error, ErrorKind, Result};
+use crate::figures::size;
 use crate::staging::{ReadPiece, Staged};
 use crate::sync::syncer::{note_offline, note_online};
 
 /// Blocks of one download: 8 MiB.
 const RUN: u32 = 128;
-const BLOCK: u64 = 64 * 1024;
 /// Downloads beside each other, and the bytes of all of them.
 const AT_ONCE: usize = 12;
 const BYTES_AT_ONCE: u64 = 32 << 20;
@@ -90,7 +90,7 @@ impl Downloads {
             let under_way = self.in_hand.get(&one.key).map_or(&[][..], Vec::as_slice);
             for missing in kept.missing(&one.key, one.size, RUN) {
                 let runs = without(missing, under_way);
-                self.queue.extend(runs.into_iter().map(|run| Job { wanted: one, run }));
+                self.queue.extend(runs.into_iter().map(|run| Job { wanted: one.clone(), run }));
             }
         }
     }
@@ -239,9 +239,8 @@ fn without(run: Range<u32>, others: &[Range<u32>]) -> Vec<Range<u32>> {
 }
 
 async fn carry(fs: &Arc<BucketFs>, job: &Job) -> std::result::Result<(), KeepError> {
-    let Wanted { id, key, size } = job.wanted;
-    let hash = key.hex();
-    if let Some(staged) = fs.staging.get(id)
+    let Wanted { id, hash, size, .. } = &job.wanted;
+    if let Some(staged) = fs.staging.get(*id)
         && copy_staged(fs, staged, job).await.map_err(KeepError::Disk)?
     {
         fs.offline.downloaded(job.bytes());
@@ -249,7 +248,7 @@ async fn carry(fs: &Arc<BucketFs>, job: &Job) -> std::result::Result<(), KeepErr
     }
     let told = |bytes| fs.offline.downloaded(bytes);
     tokio::select! {
-        done = fs.content.keep(&hash, size, job.run.clone(), &told) => done,
+        done = fs.content.keep(hash, *size, job.run.clone(), &told) => done,
         () = fs.stop.cancelled() => Ok(()),
     }
 }
@@ -258,18 +257,19 @@ async fn carry(fs: &Arc<BucketFs>, job: &Job) -> std::result::Result<(), KeepErr
 async fn copy_staged(fs: &Arc<BucketFs>, staged: Arc<Staged>, job: &Job) -> std::io::Result<bool> {
     let (fs, Job { wanted, run }) = (fs.clone(), job.clone());
     let copied = blocking(move || {
-        let hash = wanted.key.hex();
         let generation = || {
             staged.with_layout(|layout| {
-                let same =
-                    layout.base.as_ref().is_some_and(|base| base.hash == hash && base.size == wanted.size);
+                let same = layout
+                    .base
+                    .as_ref()
+                    .is_some_and(|base| *base.hash == *wanted.hash && base.size == wanted.size);
                 let clean = !layout.dirty && layout.in_flight == 0 && layout.size == wanted.size;
                 (same && clean).then_some(layout.generation)
             })
         };
         let Some(before) = generation() else { return Ok(Ok(false)) };
-        for first in run.clone().step_by(16) {
-            let last = (first + 16).min(run.end);
+        for first in run.clone().step_by((KEEP_PIECE / BLOCK) as usize) {
+            let last = (first + (KEEP_PIECE / BLOCK) as u32).min(run.end);
             let range = u64::from(first) * BLOCK..(u64::from(last) * BLOCK).min(wanted.size);
             let Ok(plan) = staged.read(range) else { return Ok(Ok(false)) };
             let mut bytes = Vec::new();

@@ -28,6 +28,7 @@ use crate::bucket_fs::{BucketFs, blocking};
 use crate::content::ContentKey;
 use crate::durable::replace_file;
 use crate::error::{Error, ErrorKind, Result};
+use crate::figures::size;
 use crate::names::pins::{self, Pin};
 use crate::names::{Layer, Node, query};
 use crate::sync::saved_copies;
@@ -336,11 +337,7 @@ impl BucketFs {
 
     /// The pin that keeps this path: its own, or one of a folder around it.
     fn covering_pin(&self, path: &str) -> Result<Option<Pin>> {
-        let covers = |pin: &Pin| {
-            pin.path.is_empty()
-                || path.strip_prefix(&pin.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        Ok(self.names.ask(pins::all)?.into_iter().find(covers))
+        Ok(self.names.ask(pins::all)?.into_iter().find(|pin| query::is_within(path, &pin.path)))
     }
 
     /// The pins are known even if the database is lost.
@@ -364,17 +361,4 @@ fn clean(path: &str) -> String {
 
 fn shown(path: &str) -> &str {
     if path.is_empty() { "The whole bucket" } else { path }
-}
-
-/// For sentences.
-fn size(bytes: u64) -> String {
-    let units = ["KB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} bytes");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1000.0, 0);
-    while value >= 999.5 && unit + 1 < units.len() {
-        (value, unit) = (value / 1000.0, unit + 1);
-    }
-    if value < 9.95 { format!("{value:.1} {}", units[unit]) } else { format!("{value:.0} {}", units[unit]) }
 }

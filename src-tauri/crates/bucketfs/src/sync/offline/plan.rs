@@ -1,6 +1,7 @@
 //! What of a kept file or folder is wanted here, as far as the tree knows it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::attr::{FileId, Kind};
 use crate::bucket_fs::BucketFs;
@@ -9,10 +10,12 @@ use crate::error::Result;
 use crate::names::pins::{self, Pin};
 
 /// A file's content on the Hub.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Wanted {
     pub id: FileId,
     pub key: ContentKey,
+    /// What the Hub calls it: of a repo's file outside Xet more than the key says.
+    pub hash: Arc<str>,
     pub size: u64,
 }
 
@@ -57,7 +60,7 @@ impl Tree {
                     tree.files += 1;
                     let wanted = node.base.and_then(|(hash, size)| {
                         let key = ContentKey::parse(&hash)?;
-                        Some(Wanted { id: node.id, key, size })
+                        Some(Wanted { id: node.id, key, hash: hash.into(), size })
                     });
                     match wanted.filter(|wanted| wanted.size > 0) {
                         Some(wanted) => tree.wanted.push(wanted),
@@ -82,5 +85,5 @@ impl Tree {
 
 /// Each content that any of the trees wants, once.
 pub fn contents<'t>(trees: impl Iterator<Item = &'t Tree>) -> HashMap<ContentKey, Wanted> {
-    trees.flat_map(|tree| tree.wanted.iter().map(|wanted| (wanted.key, *wanted))).collect()
+    trees.flat_map(|tree| tree.wanted.iter().map(|wanted| (wanted.key, wanted.clone()))).collect()
 }
