@@ -109,7 +109,7 @@ pub struct BucketFs {
     /// Files in the bucket, as the Hub said last; 0 when only a folder of it is mounted.
     pub(crate) files_on_hub: AtomicU64,
     /// Edits whose base is being fetched.
-    pub(crate) pins: Mutex<HashSet<FileId>>,
+    pub(crate) bases: Mutex<HashSet<FileId>>,
     pub(crate) offline: Offline,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) departed: Departed,
@@ -134,7 +134,7 @@ impl BucketFs {
             queue: Queue::new(),
             feed: Mutex::new(None),
             files_on_hub: AtomicU64::new(0),
-            pins: Mutex::default(),
+            bases: Mutex::default(),
             offline: Offline::default(),
             ledger: Arc::default(),
             departed: Departed::default(),

@@ -4,6 +4,7 @@
 //! change the Hub's names; `listing` and `watcher` bring what others changed. Nothing here knows NFS.
 
 pub mod answers;
+pub(crate) mod base;
 mod cost;
 mod deletes;
 mod folders;
@@ -12,7 +13,6 @@ mod keyless;
 pub(crate) mod listing;
 pub(crate) mod offline;
 mod pace;
-pub(crate) mod pin;
 pub(crate) mod queue;
 pub mod report;
 mod restore;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use directories::ProjectDirs;
 use sha2::{Digest, Sha256};
 
+pub use keeper::book::overlap as prefixes_overlap;
+
 use crate::bucket_path::BucketPath;
 use crate::endpoint::{Endpoint, private_dir};
 use crate::error::{EngineError, Result};
@@ -105,16 +107,6 @@ impl StateHome {
         let read = |path: PathBuf| Endpoint::read(&path).ok().flatten().map(|endpoint| (path, endpoint));
         paths.into_iter().filter_map(read).collect()
     }
-}
-
-/// One of the two folders of a bucket lies in the other, or they are the same.
-pub fn prefixes_overlap(a: &str, b: &str) -> bool {
-    let inside = |inner: &str, outer: &str| {
-        outer.is_empty()
-            || inner == outer
-            || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
-    };
-    inside(a, b) || inside(b, a)
 }
 
 #[cfg(test)]

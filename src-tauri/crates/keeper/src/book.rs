@@ -54,8 +54,8 @@ fn overlapping<'a, 'k>(known: &'a [Known<'k>], wanted: &Registration) -> Option<
     })
 }
 
-/// One of two folders lies in the other, or they are the same.
-fn overlap(a: &str, b: &str) -> bool {
+/// One of two folders of a bucket lies in the other, or they are the same.
+pub fn overlap(a: &str, b: &str) -> bool {
     let inside = |inner: &str, outer: &str| {
         outer.is_empty()
             || inner == outer

@@ -70,12 +70,16 @@ struct Recorded {
 fn a_recorded_run_keeps_its_promise() {
     let one = std::env::var_os("MODEL_REPLAY").map(PathBuf::from);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let is_run = |path: &PathBuf| path.extension().is_some_and(|end| end == "json");
     let mut files: Vec<PathBuf> = match one {
         Some(file) => vec![file],
-        None => std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect(),
+        None => {
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(is_run).collect()
+        }
     };
     files.sort();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
+    assert!(!files.is_empty(), "no run is recorded");
+    for file in &files {
         let recorded: Recorded = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         if let Err(why) = run(recorded.seed, &recorded.steps) {
             panic!("{}: {why}", file.display());

@@ -148,7 +148,7 @@ async fn copy_part(
             None => false,
         };
         for node in fs.names.ask(|db| query::placed_at(db, &goal))? {
-            super::pin::begin(fs, node.id); // what an edit of it stands on has a name no more
+            super::base::keep(fs, node.id); // what an edit of it stands on has a name no more
         }
         let path = if theirs { beside(fs, &goal) } else { goal };
         let seen = found.filter(|_| !theirs).map(|found| found.xet_hash.clone());

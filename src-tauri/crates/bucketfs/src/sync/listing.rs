@@ -374,7 +374,7 @@ impl Taking<'_> {
             fs.listings.hiding.lock().insert(id);
         }
         for id in std::mem::take(&mut self.sighting.lost_base) {
-            super::pin::begin(fs, id);
+            super::base::keep(fs, id);
         }
         give_up_overtaken(fs, std::mem::take(&mut self.sighting.overtaken)).await
     }

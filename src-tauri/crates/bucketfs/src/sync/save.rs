@@ -213,7 +213,7 @@ async fn save_entries(fs: &Arc<BucketFs>, mut entries: Vec<Entry>) -> Result<()>
     })
     .await?;
     for id in lose_their_key {
-        super::pin::begin(fs, id); // what an edit of it stands on has a name no more
+        super::base::keep(fs, id); // what an edit of it stands on has a name no more
     }
     let _under_way = fs.listings.begin(write.iter().map(|entry| entry.path.clone()).collect());
     done.extend(send(fs, write).await?);
@@ -427,7 +427,7 @@ async fn keep_both(fs: &Arc<BucketFs>, entry: &Entry, theirs: FileEntry) -> Resu
     let path = fs.path_of(&entry.stored.work.node);
     let owner = (fs.config.uid, fs.config.gid);
     let hash = entry.hash().to_owned();
-    super::pin::begin(fs, id); // the Hub does not refer to our base any more
+    super::base::keep(fs, id); // the Hub does not refer to our base any more
     let kept_as = fs
         .names
         .change(move |tx| {
@@ -532,7 +532,7 @@ async fn mark_saved(fs: &Arc<BucketFs>, done: &[Entry], placed: &[bool]) -> Resu
     for (id, marked) in marked {
         match marked {
             Ok(true) => {}
-            Ok(false) => super::pin::begin(fs, id), // written to meanwhile, on a base whose name is ours no more
+            Ok(false) => super::base::keep(fs, id), // written to meanwhile, on a base whose name is ours no more
             Err(refusal) => {
                 tracing::warn!(file = %id, ?refusal, "a saved file could not be marked; it is compared again");
             }

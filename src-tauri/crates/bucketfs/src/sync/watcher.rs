@@ -122,7 +122,7 @@ async fn hear(fs: &Arc<BucketFs>, item: std::result::Result<News, HubError>) {
                 tracing::error!(%error, "news of the feed could not be compared with what was sent");
             }
             *fs.feed.lock() = Some(resume);
-            pin_what_lost_its_name(fs, &changes);
+            keep_what_lost_its_name(fs, &changes);
             match touched_folders(fs, &changes) {
                 Ok(folders) => folders.into_iter().for_each(|id| fs.listings.folder_changed(fs, id)),
                 Err(error) => {
@@ -146,7 +146,7 @@ async fn hear(fs: &Arc<BucketFs>, item: std::result::Result<News, HubError>) {
 }
 
 /// Edits here whose base was deleted or replaced there.
-fn pin_what_lost_its_name(fs: &Arc<BucketFs>, changes: &[RemoteChange]) {
+fn keep_what_lost_its_name(fs: &Arc<BucketFs>, changes: &[RemoteChange]) {
     for change in changes {
         let Ok(Some(node)) = fs.names.ask(|db| query::resolve_placed(db, &change.path, Kind::File)) else {
             continue;
@@ -159,7 +159,7 @@ fn pin_what_lost_its_name(fs: &Arc<BucketFs>, changes: &[RemoteChange]) {
         if change.kind == ChangeKind::Delete
             || (change.xet_hash.is_some() && change.xet_hash.as_ref() != base)
         {
-            super::pin::begin(fs, node.id);
+            super::base::keep(fs, node.id);
         }
     }
 }

@@ -18,9 +18,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Starts fetching what the edit of this file needs of its base; nothing happens to a file without one.
-pub fn begin(fs: &Arc<BucketFs>, id: FileId) {
+pub fn keep(fs: &Arc<BucketFs>, id: FileId) {
     let Some(staged) = fs.staging.get(id) else { return };
-    if next_missing(&staged).is_none() || !fs.pins.lock().insert(id) {
+    if next_missing(&staged).is_none() || !fs.bases.lock().insert(id) {
         return;
     }
     let fs = fs.clone();
@@ -29,14 +29,14 @@ pub fn begin(fs: &Arc<BucketFs>, id: FileId) {
             () = keep_trying(&fs, &staged) => {}
             () = fs.stop.cancelled() => {}
         }
-        fs.pins.lock().remove(&id);
+        fs.bases.lock().remove(&id);
     });
 }
 
 async fn keep_trying(fs: &Arc<BucketFs>, staged: &Arc<Staged>) {
     let mut wait = FIRST_WAIT;
     loop {
-        match pin(fs, staged).await {
+        match bring(fs, staged).await {
             Ok(()) => return,
             Err(error) if error.kind == ErrorKind::NotFound => return tell(fs, staged, &error),
             Err(error) => tracing::warn!(file = %staged.id, %error, "the base of an edit is not yet kept"),
@@ -46,7 +46,7 @@ async fn keep_trying(fs: &Arc<BucketFs>, staged: &Arc<Staged>) {
     }
 }
 
-async fn pin(fs: &Arc<BucketFs>, staged: &Arc<Staged>) -> Result<()> {
+async fn bring(fs: &Arc<BucketFs>, staged: &Arc<Staged>) -> Result<()> {
     while let Some((base, range)) = next_missing(staged) {
         if fs.space().is_ok_and(|space| space.available < range.end - range.start) {
             return Err(Error::new(ErrorKind::NoSpace, "The disk has no room for the base of an edit."));
