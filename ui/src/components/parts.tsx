@@ -1,6 +1,7 @@
 // Small parts of pages: banners, empty states, progress, groups of settings.
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
+import type { AppError } from "../api/engine";
 import { FileName } from "./file-name";
 import { Icon, type IconName, type Tone } from "./icons";
 
@@ -26,6 +27,18 @@ export function Banner({ tone = "info", icon, title, children, actions }: Banner
         {actions && <div class="button-row">{actions}</div>}
       </div>
     </div>
+  );
+}
+
+/** What an action of the person's came to: what happened, and what to do. */
+export function ErrorBanner({ error, actions }: { error: AppError | null; actions?: ComponentChildren }) {
+  if (!error) return null;
+  return (
+    <Banner tone="bad" icon="attention" actions={actions}>
+      <p class="selectable" data-user>
+        {error.what} {error.advice}
+      </p>
+    </Banner>
   );
 }
 

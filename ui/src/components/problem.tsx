@@ -1,7 +1,7 @@
 import { useModel, useView } from "../state/hooks";
 import { IconButton } from "./button";
 import { useTexts } from "./context";
-import { Banner } from "./parts";
+import { ErrorBanner } from "./parts";
 
 /** The last command that failed: what happened and what to do, until it is put away. */
 export function Problem() {
@@ -11,11 +11,7 @@ export function Problem() {
   if (!problem) return null;
   return (
     <div class="pad-inline">
-      <Banner tone="bad" icon="attention" actions={<IconButton icon="close" label={t("common.dismiss")} onClick={clearProblem} />}>
-        <p class="selectable" data-user>
-          {problem.what} {problem.advice}
-        </p>
-      </Banner>
+      <ErrorBanner error={problem} actions={<IconButton icon="close" label={t("common.dismiss")} onClick={clearProblem} />} />
     </div>
   );
 }

@@ -4,7 +4,7 @@ import type { AppError, AppState, Bucket } from "../api/engine";
 import { Button } from "../components/button";
 import { RadioRows } from "../components/choices";
 import { useTexts } from "../components/context";
-import { Banner, Empty } from "../components/parts";
+import { Empty, ErrorBanner } from "../components/parts";
 import { PopupList } from "../components/popup";
 import { Problem } from "../components/problem";
 import { Icon } from "../components/icons";
@@ -106,13 +106,7 @@ function Form({ app, onMade }: { app: AppState; onMade: (bucket: Bucket) => void
           ]}
         />
       </div>
-      {error && (
-        <Banner tone="bad" icon="attention">
-          <p class="selectable" data-user>
-            {error.what} {error.advice}
-          </p>
-        </Banner>
-      )}
+      <ErrorBanner error={error} />
       <div class="button-row end">
         <Button onClick={() => host.closePage()}>{t("common.cancel")}</Button>
         <Button kind="primary" onClick={submit}>

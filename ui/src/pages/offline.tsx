@@ -5,7 +5,7 @@ import { Button } from "../components/button";
 import { useTexts } from "../components/context";
 import { FileName } from "../components/file-name";
 import { Icon } from "../components/icons";
-import { Banner, Empty, Group, ProgressBar } from "../components/parts";
+import { Empty, ErrorBanner, Group, ProgressBar } from "../components/parts";
 import { PendingDialog } from "../components/pending-dialog";
 import { asAppError } from "../host/host";
 import type { PendingQuestion } from "../state/actions";
@@ -30,13 +30,7 @@ export function OfflinePage() {
     <main class="offline-page" aria-busy={storage === null}>
       <h1>{t("title.offline")}</h1>
       <p class="secondary">{t("offline.note")}</p>
-      {error && (
-        <Banner tone="bad" icon="attention">
-          <p class="selectable" data-user>
-            {error.what} {error.advice}
-          </p>
-        </Banner>
-      )}
+      <ErrorBanner error={error} />
       {(storage?.buckets ?? []).map((bucket) => (
         <BucketItems key={bucket.bucket} bucket={bucket} onStorage={take} onError={setError} onAsk={setPending} />
       ))}

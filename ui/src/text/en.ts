@@ -304,7 +304,7 @@ export const en = {
   "set.hereLimit": "{size} of at most {limit}",
   "set.hereLeft": "{size}, and {left} to download",
   "set.hereManage": "Keep offline…",
-  "offline.note": "Files and folders kept offline are downloaded, follow what changes on the Hub, and are never given up by themselves.",
+  "offline.note": "Files and folders kept offline are downloaded, follow what changes on the Hub, and stay until you remove them here. Removing one deletes nothing from the bucket.",
   "offline.none": "No bucket is in use",
   "offline.noneText": "Mount a bucket first, then choose here what of it is kept on this computer.",
   "offline.nothing": "Nothing of this bucket is kept offline.",
