@@ -221,3 +221,18 @@ async fn a_refused_upload_is_said_listed_and_retried() {
     room.control("sync", &["--wait", "--timeout", "60"]).ok();
     assert_eq!(room.hub.client().read(&room.bucket, "refused.bin"), b"refused");
 }
+
+/// A server keeps no memory that it does not use: glibc is told so before the program begins, once.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_server_starts_with_its_memory_held_and_says_that_it_has_started_anew() {
+    let room = Room::new();
+    let engine = room.serve();
+    let environment = std::fs::read(format!("/proc/{}/environ", engine.pid())).unwrap();
+    let has = |start: &str| environment.split(|byte| *byte == 0).any(|one| one.starts_with(start.as_bytes()));
+    assert!(has("MALLOC_MMAP_THRESHOLD_="));
+    assert!(
+        has("BUCKETBAR_MEMORY_HELD="),
+        "without it a program with rights of its own starts itself for ever"
+    );
+}

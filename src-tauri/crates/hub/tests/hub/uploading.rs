@@ -67,6 +67,24 @@ async fn a_large_file_goes_up_in_windows_and_is_what_a_whole_upload_makes_of_it(
     assert!(segments.len() >= 3 && segments.iter().all(|length| *length < 17 << 20), "{segments:?}");
 }
 
+/// Xet tells of a block that could not be sent once, in whatever step comes next: here in another file's, or nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_which_a_block_could_not_be_sent_does_not_end_well() {
+    let bench = Bench::new();
+    let refused = Harm::Status { status: 400, retry_after: None };
+    bench.server.faults().add(Fault::on("/xorb", refused).times(1));
+    let session = bench.bucket.start_upload(Asking::Nobody).await.unwrap();
+    let (big, small) = (sample(23, 40 << 20), sample(24, 10_000));
+    let mut first = None;
+    for content in [&big, &small, &small] {
+        let added = session.add("one", content.len() as u64, pieces(content), |_| ()).await;
+        first = first.or(added.err());
+    }
+    let first = first.expect("the refused block is told in one of the steps");
+    let end = session.finish().await.unwrap_err();
+    assert_eq!((end.what, end.status), (first.what, first.status), "the end tells what had failed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_small_files_share_a_session() {
     let bench = Bench::new();

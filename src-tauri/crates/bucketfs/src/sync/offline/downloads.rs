@@ -101,9 +101,8 @@ impl Downloads {
 
     /// When something that waits is tried again. What may be tried already is in the queue, or waits for the Hub.
     pub fn next_try(&self) -> Option<Instant> {
-        let now = Instant::now();
         let failed = self.failures.values().map(|failure| failure.not_before);
-        failed.chain(self.not_before).filter(|when| *when > now).min()
+        next_of(failed.chain(self.not_before), Instant::now())
     }
 
     /// Starts what may be started.
@@ -228,6 +227,11 @@ impl Downloads {
     }
 }
 
+/// The first of these moments that is still to come.
+fn next_of(moments: impl Iterator<Item = Instant>, now: Instant) -> Option<Instant> {
+    moments.filter(|when| *when > now).min()
+}
+
 /// What is left of `run` without `others`, in order.
 fn without(run: Range<u32>, others: &[Range<u32>]) -> Vec<Range<u32>> {
     others.iter().fold(vec![run], |left, other| {
@@ -298,6 +302,14 @@ mod tests {
     fn left(run: Range<u32>, others: &[(u32, u32)]) -> Vec<(u32, u32)> {
         let others: Vec<Range<u32>> = others.iter().map(|(start, end)| *start..*end).collect();
         without(run, &others).into_iter().map(|part| (part.start, part.end)).collect()
+    }
+
+    #[test]
+    fn a_moment_that_is_past_wakes_nobody() {
+        let now = Instant::now();
+        let [soon, later] = [1, 2].map(|seconds| now + Duration::from_secs(seconds));
+        assert_eq!(next_of([later, now, soon].into_iter(), now), Some(soon));
+        assert_eq!(next_of([now].into_iter(), now), None);
     }
 
     #[test]
